@@ -1,0 +1,295 @@
+"""AdaSmooth and AdaSmoothDelta (Lu 2022, arXiv 2204.00825) as optax transformations.
+
+In the order of optax's own files: the state, `scale_by_adasmooth`, `adasmooth`; then the same for the Delta form.
+The comments record where the paper leaves a choice open and what we chose.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import ScalarOrSchedule
+
+
+class ScaleByAdasmoothState(NamedTuple):
+    """State of `scale_by_adasmooth`."""
+
+    count: jax.Array  # shape=(), dtype=int32: steps taken
+    displacement: optax.Updates  # like params: s, the sum of the window's updates
+    distance: optax.Updates  # like params: n, the sum of their absolute values
+    nu: optax.Updates  # like params: v, the average of squared gradients
+
+
+def scale_by_adasmooth(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    rho1: jax.typing.ArrayLike = 0.5,
+    rho2: jax.typing.ArrayLike = 0.99,
+    eps: jax.typing.ArrayLike = 1e-6,
+    window: jax.typing.ArrayLike | None = None,
+    initial_ratio: jax.typing.ArrayLike = 1.0,
+    accumulator_dtype: Any | None = None,
+) -> optax.GradientTransformation:
+    r"""Rescale updates according to the AdaSmooth algorithm.
+
+    The updates are :math:`g_t / \sqrt{v_t + \epsilon}`, not yet multiplied by the learning rate. The learning rate
+    is needed all the same, because the effective ratio is measured on the steps that are applied; where it is
+    constant it cancels, under a schedule it does not. See :func:`adasmooth` for the algorithm.
+
+    Args:
+      learning_rate: The learning rate that will be applied to these updates, a number or a schedule.
+      rho1: The fast decay constant, for a coordinate that moves straight on.
+      rho2: The slow decay constant, for one that moves to and fro.
+      eps: A small constant inside the square root.
+      window: The number of steps after which the ratio is measured anew (the steps of an epoch in the paper);
+        `None` for all of training.
+      initial_ratio: The ratio of a coordinate that has not moved yet.
+      accumulator_dtype: The dtype of the accumulators; by default that of the parameters, but at least float32,
+        because :math:`1 - 10^{-4}` rounds to 1 in bfloat16.
+
+    Returns:
+      A :class:`optax.GradientTransformation` object.
+
+    Raises:
+      ValueError: `rho1`, `rho2` or `window` are Python numbers out of range.
+    """
+    _check_constants(rho1, rho2, window)
+
+    def init_fn(params):
+        zeros = optax.tree.zeros_like
+        params = _accumulators(params, accumulator_dtype)
+        return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), zeros(params), zeros(params), zeros(params))
+
+    def update_fn(updates, state, params=None):
+        del params
+        rate = _value(learning_rate, state.count)
+        count = optax.safe_increment(state.count)
+        c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
+        nu = jax.tree.map(lambda c2, g, v: c2 * jnp.square(g.astype(v.dtype)) + (1 - c2) * v, c2, updates, state.nu)
+        scaled = jax.tree.map(lambda g, v: g.astype(v.dtype) / jnp.sqrt(v + eps), updates, nu)
+        displacement, distance = _travel(scaled, state, rate, window, count)
+        scaled = optax.tree.cast_like(scaled, updates)
+        return scaled, ScaleByAdasmoothState(count, displacement, distance, nu)
+
+    return optax.GradientTransformation(init_fn, update_fn)
+
+
+def adasmooth(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    rho1: jax.typing.ArrayLike = 0.5,
+    rho2: jax.typing.ArrayLike = 0.99,
+    eps: jax.typing.ArrayLike = 1e-6,
+    window: jax.typing.ArrayLike | None = None,
+    initial_ratio: jax.typing.ArrayLike = 1.0,
+    weight_decay: jax.typing.ArrayLike | None = None,
+    mask: Any | Callable[[optax.Params], Any] | None = None,
+    accumulator_dtype: Any | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""The AdaSmooth optimizer.
+
+    RMSProp with a decay constant for each coordinate and step, set by how straight the coordinate has moved:
+
+    .. math::
+
+      \begin{align*}
+        e_t &= |s_t| / n_t \\
+        c_t &= (\rho_2 - \rho_1) e_t + (1 - \rho_2) \\
+        v_t &= c_t^2 g_t^2 + (1 - c_t^2) v_{t-1} \\
+        \Delta x_t &= - \eta g_t / \sqrt{v_t + \epsilon}
+      \end{align*}
+
+    where :math:`s_t` is the sum of the updates :math:`\Delta x` of the current window before step :math:`t` and
+    :math:`n_t` the sum of their absolute values, so that the effective ratio :math:`e_t` is 1 on a straight path
+    and near 0 on a zigzag. There is no momentum and no bias correction. With :math:`\rho_1 = \rho_2 = 0.9` it is
+    RMSProp with decay 0.99.
+
+    Where the paper leaves a choice open:
+
+    * At the first step, and for a coordinate whose gradient has always been 0, the ratio is 0/0. It is
+      `initial_ratio` there. With 1 the first step is at most :math:`2 \eta`; with 0 it would be up to
+      :math:`100 \eta`, because :math:`v_0 = 0` and :math:`c_1^2 = (1 - \rho_2)^2 = 10^{-4}`.
+    * The paper's sums run from the start of an epoch. With `window` steps an epoch, the first step of an epoch
+      sees the last update of the one before it (its ratio is 1), as the paper's index M = 1 says.
+    * Weight decay is not in the paper. It is decoupled, as in AdamW, and does not enter the ratio.
+
+    Args:
+      learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
+      rho1: The fast decay constant.
+      rho2: The slow decay constant, at least `rho1`.
+      eps: A small constant inside the square root.
+      window: The number of steps in a window, or `None` for all of training.
+      initial_ratio: The ratio of a coordinate that has not moved yet.
+      weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
+      mask: A tree with same structure as (or a prefix of) the params PyTree, or a callable that returns one: where
+        to apply the weight decay.
+      accumulator_dtype: The dtype of the accumulators; at least float32 by default.
+
+    Returns:
+      The corresponding :class:`optax.GradientTransformationExtraArgs`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from alexjax import adasmooth
+      >>> def f(x): return jnp.sum(x ** 2)  # simple quadratic function
+      >>> solver = adasmooth(learning_rate=0.003)
+      >>> params = jnp.array([1., 2., 3.])
+      >>> opt_state = solver.init(params)
+      >>> for _ in range(5):
+      ...  grad = jax.grad(f)(params)
+      ...  updates, opt_state = solver.update(grad, opt_state, params)
+      ...  params = optax.apply_updates(params, updates)
+      ...  print('Objective function: {:.2E}'.format(f(params)))
+      Objective function: 1.39E+01
+      Objective function: 1.39E+01
+      Objective function: 1.38E+01
+      Objective function: 1.38E+01
+      Objective function: 1.37E+01
+
+    References:
+      Lu, `AdaSmooth: An Adaptive Learning Rate Method based on Effective Ratio
+      <https://arxiv.org/abs/2204.00825>`_, 2022
+    """
+    constants = (rho1, rho2, eps, window, initial_ratio, accumulator_dtype)
+    return _alias(scale_by_adasmooth(learning_rate, *constants), learning_rate, weight_decay, mask)
+
+
+class ScaleByAdasmoothDeltaState(NamedTuple):
+    """State of `scale_by_adasmooth_delta`."""
+
+    count: jax.Array  # shape=(), dtype=int32: steps taken
+    displacement: optax.Updates  # like params: s, the sum of the window's updates
+    distance: optax.Updates  # like params: n, the sum of their absolute values
+    nu: optax.Updates  # like params: v, the average of squared gradients
+    delta: optax.Updates  # like params: u, the average of squared updates
+
+
+def scale_by_adasmooth_delta(
+    learning_rate: ScalarOrSchedule = 0.5,
+    rho1: jax.typing.ArrayLike = 0.5,
+    rho2: jax.typing.ArrayLike = 0.99,
+    eps: jax.typing.ArrayLike = 1e-6,
+    window: jax.typing.ArrayLike | None = None,
+    initial_ratio: jax.typing.ArrayLike = 1.0,
+    accumulator_dtype: Any | None = None,
+) -> optax.GradientTransformation:
+    r"""Rescale updates according to the AdaSmoothDelta algorithm.
+
+    The updates are :math:`\sqrt{u_{t-1} + \epsilon} / \sqrt{v_t + \epsilon} \cdot g_t`, not yet multiplied by the
+    learning rate. See :func:`adasmooth_delta`, and :func:`scale_by_adasmooth` for the arguments.
+    """
+    _check_constants(rho1, rho2, window)
+
+    def init_fn(params):
+        zeros = optax.tree.zeros_like
+        params = _accumulators(params, accumulator_dtype)
+        return ScaleByAdasmoothDeltaState(jnp.zeros([], jnp.int32), *(zeros(params) for _ in range(4)))
+
+    def update_fn(updates, state, params=None):
+        del params
+        rate = _value(learning_rate, state.count)
+        count = optax.safe_increment(state.count)
+        c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
+        nu = jax.tree.map(lambda c2, g, v: c2 * jnp.square(g.astype(v.dtype)) + (1 - c2) * v, c2, updates, state.nu)
+        scaled = jax.tree.map(
+            lambda g, v, u: g.astype(v.dtype) * jnp.sqrt((u + eps) / (v + eps)), updates, nu, state.delta
+        )
+        delta = jax.tree.map(
+            lambda c2, d, u: (1 - c2) * jnp.square(rate * d).astype(u.dtype) + c2 * u, c2, scaled, state.delta
+        )
+        displacement, distance = _travel(scaled, state, rate, window, count)
+        scaled = optax.tree.cast_like(scaled, updates)
+        return scaled, ScaleByAdasmoothDeltaState(count, displacement, distance, nu, delta)
+
+    return optax.GradientTransformation(init_fn, update_fn)
+
+
+def adasmooth_delta(
+    learning_rate: ScalarOrSchedule = 0.5,
+    rho1: jax.typing.ArrayLike = 0.5,
+    rho2: jax.typing.ArrayLike = 0.99,
+    eps: jax.typing.ArrayLike = 1e-6,
+    window: jax.typing.ArrayLike | None = None,
+    initial_ratio: jax.typing.ArrayLike = 1.0,
+    weight_decay: jax.typing.ArrayLike | None = None,
+    mask: Any | Callable[[optax.Params], Any] | None = None,
+    accumulator_dtype: Any | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""The AdaSmoothDelta optimizer: AdaSmooth's memory in AdaDelta's rule.
+
+    .. math::
+
+      \begin{align*}
+        \Delta x_t &= - \eta \frac{\sqrt{u_{t-1} + \epsilon}}{\sqrt{v_t + \epsilon}} g_t \\
+        u_t &= (1 - c_t^2) \Delta x_t^2 + c_t^2 u_{t-1}
+      \end{align*}
+
+    with :math:`c_t` and :math:`v_t` as in :func:`adasmooth`. The paper's formula is circular (:math:`u_t` and
+    :math:`\Delta x_t` need each other) and has no :math:`\epsilon` in the numerator, so that it would never leave
+    zero: we use the previous average and AdaDelta's :math:`\epsilon`.
+
+    Args:
+      learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
+      rho1: The fast decay constant.
+      rho2: The slow decay constant, at least `rho1`.
+      eps: A small constant inside both square roots.
+      window: The number of steps in a window, or `None` for all of training.
+      initial_ratio: The ratio of a coordinate that has not moved yet.
+      weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
+      mask: Where to apply the weight decay: a tree or a callable that returns one.
+      accumulator_dtype: The dtype of the accumulators; at least float32 by default.
+
+    Returns:
+      The corresponding :class:`optax.GradientTransformationExtraArgs`.
+
+    References:
+      Lu, `AdaSmooth: An Adaptive Learning Rate Method based on Effective Ratio
+      <https://arxiv.org/abs/2204.00825>`_, 2022
+
+      Zeiler, `ADADELTA: An Adaptive Learning Rate Method <https://arxiv.org/abs/1212.5701>`_, 2012
+    """
+    constants = (rho1, rho2, eps, window, initial_ratio, accumulator_dtype)
+    return _alias(scale_by_adasmooth_delta(learning_rate, *constants), learning_rate, weight_decay, mask)
+
+
+def _squared_coefficient(state, rho1, rho2, initial_ratio):
+    """c², from the effective ratio of the past steps."""
+
+    def leaf(s, n):
+        ratio = jnp.where(n > 0, jnp.abs(s) / jnp.where(n > 0, n, 1), initial_ratio)
+        return jnp.square((rho2 - rho1) * ratio + (1 - rho2)).astype(s.dtype)
+
+    return jax.tree.map(leaf, state.displacement, state.distance)
+
+
+def _travel(scaled, state, rate, window, count):
+    """The sums s and n of the window in which step `count` lies, this step's update included.
+
+    The sign of the updates is left out: it does not change the ratio.
+    """
+    keep = 1 if window is None else jnp.where(count % window == 0, 0, 1)
+    displacement = jax.tree.map(lambda s, d: (keep * s + rate * d).astype(s.dtype), state.displacement, scaled)
+    distance = jax.tree.map(lambda n, d: (keep * n + jnp.abs(rate * d)).astype(n.dtype), state.distance, scaled)
+    return displacement, distance
+
+
+def _alias(scale_by, learning_rate, weight_decay, mask):
+    decay = [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask)]
+    return optax.chain(scale_by, *decay, optax.scale_by_learning_rate(learning_rate))
+
+
+def _accumulators(params, dtype):
+    """`params` cast to the accumulators' dtype."""
+    return jax.tree.map(lambda p: p.astype(dtype or jnp.promote_types(p.dtype, jnp.float32)), params)
+
+
+def _value(scalar_or_schedule, count):
+    return scalar_or_schedule(count) if callable(scalar_or_schedule) else scalar_or_schedule
+
+
+def _check_constants(rho1, rho2, window):
+    """Check what is known now: under `inject_hyperparams` the constants are tracers and pass unseen."""
+    if all(isinstance(rho, int | float) for rho in (rho1, rho2)) and not 0 <= rho1 <= rho2 < 1:
+        raise ValueError(f"adasmooth: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
+    if isinstance(window, int | float) and window < 1:
+        raise ValueError(f"adasmooth: window must be None or at least 1 step, got {window}")

@@ -1,0 +1,146 @@
+"""AlexNet (Krizhevsky, Sutskever, Hinton 2012) in plain JAX: parameters are a pytree, the network a pure function.
+
+    params = init(key, num_classes)          {"conv1": {"weight", "bias"}, ..., "fc8": {"weight", "bias"}}
+    logits = apply(params, images)           (N, S, S, 3) -> (N, num_classes)
+    loss   = cross_entropy(logits, labels)   ()
+    step   = train_step(optimizer)           params, optimizer state, batch -> params, state, loss; jitted
+
+Images are NHWC, convolution weights HWIO, fully-connected weights (in, out).
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+
+def init(key, num_classes, image_size=227, width=1.0, groups=2, dtype=jnp.float32):
+    """Initial parameters: He normal weights (He et al. 2015), zero biases.
+
+    Args:
+        key: a JAX random key.
+        num_classes: how many logits.
+        image_size: height and width in pixels, 67 + 32·i (227 in the paper).
+        width: scales the channels and the units of fc6 and fc7.
+        groups: of conv2, conv4 and conv5: 2 as in the paper, 1 for the single-tower form.
+
+    Raises:
+        ValueError: an image size that the strides do not fit.
+    """
+    if image_size < 67 or (image_size - 67) % 32:
+        raise ValueError(f"alexnet.init: image_size must be one of 67, 99, 131, 163, 195, 227, ...; got {image_size}")
+    c1, c2, c3, c4, c5, hidden = (groups * max(1, round(n * width / groups)) for n in (96, 256, 384, 384, 256, 4096))
+    last = (image_size - 35) // 32  # height and width after the last pool
+    shapes = {
+        "conv1": (11, 11, 3, c1),
+        "conv2": (5, 5, c1 // groups, c2),
+        "conv3": (3, 3, c2, c3),
+        "conv4": (3, 3, c3 // groups, c4),
+        "conv5": (3, 3, c4 // groups, c5),
+        "fc6": (last * last * c5, hidden),
+        "fc7": (hidden, hidden),
+        "fc8": (hidden, num_classes),
+    }
+    he_normal = jax.nn.initializers.he_normal()
+    return {
+        name: {"weight": he_normal(layer_key, shape, dtype), "bias": jnp.zeros(shape[-1], dtype)}
+        for (name, shape), layer_key in zip(shapes.items(), jax.random.split(key, len(shapes)), strict=True)
+    }
+
+
+def conv(layer, x, stride=1, padding=0, groups=1):
+    """Convolution and bias. (N, H, W, C) -> (N, OH, OW, O)
+
+    The groups are separate convolutions: XLA's CPU backend runs `feature_group_count=2` several times slower.
+    """
+    xs = jnp.split(x, groups, axis=3)
+    weights = jnp.split(layer["weight"], groups, axis=3)
+    outputs = [
+        lax.conv_general_dilated(
+            x, w, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        for x, w in zip(xs, weights, strict=True)
+    ]
+    return jnp.concatenate(outputs, axis=3) + layer["bias"]
+
+
+def lrn(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
+    """Local response normalisation (section 3.3). (N, H, W, C) -> same
+
+    x_c / (k + alpha · Σ x_c'²)^beta over the `size` channels around c. As in the paper, alpha multiplies the sum (PyTorch divides it by `size` first).
+    """
+    half, channels = size // 2, x.shape[3]
+    squares = jnp.pad(jnp.square(x), ((0, 0), (0, 0), (0, 0), (half, half)))
+    d = k + alpha * sum(squares[..., shift : shift + channels] for shift in range(size))
+    return x / (jnp.sqrt(d) * jnp.sqrt(jnp.sqrt(d)) if beta == 0.75 else d**beta)
+
+
+def max_pool(x):
+    """The maximum of each 3×3 window, 2 apart. (N, H, W, C) -> (N, (H − 1) // 2, (W − 1) // 2, C)"""
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+
+
+def drop_units(x, rate, key):
+    """Drop elements with probability `rate` and scale up the others; without a key, the identity."""
+    if key is None or rate == 0:
+        return x
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
+
+
+def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=None):
+    """The network. (N, S, S, 3) -> (N, num_classes)
+
+    Args:
+        params: as from `init`.
+        images: floats, NHWC.
+        groups: as given to `init`.
+        local_response_norm: whether to normalise after conv1 and conv2.
+        dropout: the probability of dropping a unit after fc6 and fc7; it acts only if there is a `key`.
+        key: a JAX random key while training, None in evaluation.
+    """
+    norm = lrn if local_response_norm else lambda x: x
+    keys = (None, None) if key is None else jax.random.split(key)
+
+    x = jax.nn.relu(conv(params["conv1"], images, stride=4))
+    x = max_pool(norm(x))
+    x = jax.nn.relu(conv(params["conv2"], x, padding=2, groups=groups))
+    x = max_pool(norm(x))
+    x = jax.nn.relu(conv(params["conv3"], x, padding=1))
+    x = jax.nn.relu(conv(params["conv4"], x, padding=1, groups=groups))
+    x = jax.nn.relu(conv(params["conv5"], x, padding=1, groups=groups))
+    x = max_pool(x)
+    x = x.reshape(len(x), -1)
+    for name, layer_key in zip(("fc6", "fc7"), keys, strict=True):
+        x = jax.nn.relu(x @ params[name]["weight"] + params[name]["bias"])
+        x = drop_units(x, dropout, layer_key)
+    return x @ params["fc8"]["weight"] + params["fc8"]["bias"]
+
+
+def cross_entropy(logits, labels):
+    """The mean cross-entropy in nats. (N, K), (N,) integers -> ()"""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+def train_step(optimizer, **options):
+    """One step of training, jitted, its parameters and optimizer state updated in place (donated).
+
+    Args:
+        optimizer: an optax.GradientTransformation.
+        options: of `apply`: groups, local_response_norm, dropout.
+
+    Returns:
+        step(params, state, images, labels, key) -> (params, state, loss); `key` for dropout, or None.
+    """
+
+    def loss_of(params, images, labels, key):
+        return cross_entropy(apply(params, images, key=key, **options), labels)
+
+    @partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, state, images, labels, key):
+        loss, gradients = jax.value_and_grad(loss_of)(params, images, labels, key)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    return step

@@ -1,0 +1,10 @@
+"""nunes: AlexNet's training from scratch, on NumPy alone.
+
+Read it in the order of its imports: `autograd.graph`, `tensor`, `parallel`, `autograd.functional` (common,
+activations, vision), `nn` (module, layers, losses), `models`, `optimizers`.
+"""
+
+from nunes.autograd.graph import no_grad
+from nunes.tensor import Tensor
+
+__all__ = ["Tensor", "no_grad"]

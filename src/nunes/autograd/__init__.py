@@ -1,0 +1,1 @@
+"""Automatic differentiation: `graph` is the engine, `functional` the operations it differentiates."""

@@ -1,0 +1,363 @@
+"""Arithmetic, matrix products, reductions and shapes; and, at the end, the operators of `Tensor`."""
+
+import numpy as np
+
+from nunes import parallel
+from nunes.autograd.graph import Function
+from nunes.tensor import Tensor, apply
+
+
+def unbroadcast(gradient, shape):
+    """Sum `gradient` down to `shape`: the adjoint of broadcasting, which copies an element along an axis.
+
+    If y[i, j] = x[j] for every i, then dx[j] = Σ_i dy[i, j].
+    """
+    if gradient.shape == shape:
+        return gradient
+    extra = gradient.ndim - len(shape)
+    stretched = [extra + axis for axis, length in enumerate(shape) if length == 1]
+    return gradient.sum(axis=(*range(extra), *stretched)).reshape(shape)
+
+
+# Arithmetic, with NumPy's broadcasting ------------------------------------------------------------------------
+
+
+class Add(Function):
+    def forward(self, x, y):
+        self.shapes = x.shape, y.shape
+        return x + y
+
+    def backward(self, gradient):
+        return tuple(unbroadcast(gradient, shape) for shape in self.shapes)
+
+
+class Subtract(Function):
+    def forward(self, x, y):
+        self.shapes = x.shape, y.shape
+        return x - y
+
+    def backward(self, gradient):
+        return unbroadcast(gradient, self.shapes[0]), unbroadcast(-gradient, self.shapes[1])
+
+
+class Multiply(Function):
+    def forward(self, x, y):
+        self.x, self.y = x, y
+        return x * y
+
+    def backward(self, gradient):  # dx = dy · y, and the same with the names exchanged
+        return (
+            unbroadcast(gradient * self.y, self.x.shape) if self.needs[0] else None,
+            unbroadcast(gradient * self.x, self.y.shape) if self.needs[1] else None,
+        )
+
+
+class Divide(Function):
+    def forward(self, x, y):
+        self.x, self.y = x, y
+        return x / y
+
+    def backward(self, gradient):  # ∂(x/y)/∂x = 1/y and ∂(x/y)/∂y = −x/y²
+        dx = gradient / self.y
+        return (
+            unbroadcast(dx, self.x.shape) if self.needs[0] else None,
+            unbroadcast(-dx * self.x / self.y, self.y.shape) if self.needs[1] else None,
+        )
+
+
+class Power(Function):
+    """x^k for a constant k."""
+
+    def __init__(self, exponent):
+        self.exponent = exponent
+
+    def forward(self, x):
+        self.x = x
+        return x**self.exponent
+
+    def backward(self, gradient):  # dx = dy · k·x^(k−1)
+        return gradient * self.exponent * self.x ** (self.exponent - 1)
+
+
+class Negative(Function):
+    def forward(self, x):
+        return -x
+
+    def backward(self, gradient):
+        return -gradient
+
+
+# Element by element -------------------------------------------------------------------------------------------
+
+
+class Exp(Function):
+    def forward(self, x):
+        self.y = np.exp(x)
+        return self.y
+
+    def backward(self, gradient):
+        return gradient * self.y
+
+
+class Log(Function):
+    def forward(self, x):
+        self.x = x
+        return np.log(x)
+
+    def backward(self, gradient):
+        return gradient / self.x
+
+
+class Sqrt(Function):
+    def forward(self, x):
+        self.y = np.sqrt(x)
+        return self.y
+
+    def backward(self, gradient):  # dx = dy / (2·√x)
+        return gradient / (2 * self.y)
+
+
+class Absolute(Function):
+    def forward(self, x):
+        self.x = x
+        return np.abs(x)
+
+    def backward(self, gradient):  # the subgradient 0 at 0
+        return gradient * np.sign(self.x)
+
+
+class Clip(Function):
+    def __init__(self, low, high):
+        self.low, self.high = low, high
+
+    def forward(self, x):
+        self.inside = (x >= self.low) & (x <= self.high)
+        return np.clip(x, self.low, self.high)
+
+    def backward(self, gradient):
+        return gradient * self.inside
+
+
+# Matrix products ----------------------------------------------------------------------------------------------
+
+
+class Matmul(Function):
+    """x @ y for stacks of matrices. (..., M, K) @ (..., K, N) -> (..., M, N)"""
+
+    def forward(self, x, y):
+        if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
+            raise ValueError(f"matmul: cannot multiply shapes {x.shape} and {y.shape}; needs (..., M, K) @ (..., K, N)")
+        self.x, self.y = x, y
+        return x @ y
+
+    def backward(self, gradient):  # y_mn = Σ_k x_mk w_kn, so dx_mk = Σ_n dy_mn w_kn: dx = dy wᵀ and dw = xᵀ dy
+        return (
+            unbroadcast(gradient @ np.swapaxes(self.y, -1, -2), self.x.shape) if self.needs[0] else None,
+            unbroadcast(np.swapaxes(self.x, -1, -2) @ gradient, self.y.shape) if self.needs[1] else None,
+        )
+
+
+class Linear(Function):
+    """x @ w + b. (N, in) @ (in, out) + (out,) -> (N, out)"""
+
+    def forward(self, x, weight, bias=None):
+        if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[0]:
+            raise ValueError(f"linear: x must be (N, in) and weight (in, out), got {x.shape} and {weight.shape}")
+        if bias is not None and bias.shape != weight.shape[1:]:
+            raise ValueError(f"linear: bias must be ({weight.shape[1]},), got {bias.shape}")
+        self.x, self.weight = x, weight
+        y = parallel.matmul(x, weight)
+        if bias is not None:
+            y += bias
+        return y
+
+    def backward(self, gradient):  # dx = dy wᵀ, dw = xᵀ dy, db = Σ_n dy_n (the bias is broadcast over N)
+        dx = parallel.matmul(gradient, self.weight.T) if self.needs[0] else None
+        dw = parallel.matmul(self.x.T, gradient) if self.needs[1] else None
+        return (dx, dw, gradient.sum(axis=0))[: len(self.needs)]
+
+
+# Reductions and shapes ----------------------------------------------------------------------------------------
+
+
+class Sum(Function):
+    def __init__(self, axis=None, keepdims=False):
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x.sum(axis=self.axis, keepdims=self.keepdims)
+
+    def backward(self, gradient):  # every summand gets the sum's gradient: the adjoint of a sum is a broadcast
+        if self.axis is not None and not self.keepdims:
+            gradient = np.expand_dims(gradient, self.axis)
+        return np.broadcast_to(gradient, self.shape)
+
+
+class Reshape(Function):
+    def __init__(self, shape):
+        self.new_shape = shape
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x.reshape(self.new_shape)
+
+    def backward(self, gradient):
+        return gradient.reshape(self.shape)
+
+
+class Transpose(Function):
+    def __init__(self, axes=None):
+        self.axes = axes
+
+    def forward(self, x):
+        return x.transpose(self.axes)
+
+    def backward(self, gradient):  # the inverse permutation
+        return gradient.transpose(None if self.axes is None else np.argsort(self.axes))
+
+
+class GetItem(Function):
+    def __init__(self, index):
+        self.index = index
+
+    def forward(self, x):
+        self.shape = x.shape
+        return x[self.index]
+
+    def backward(self, gradient):  # scatter back; `add.at`, because an index array may name an element twice
+        dx = np.zeros(self.shape, gradient.dtype)
+        np.add.at(dx, self.index, gradient)
+        return dx
+
+
+class Concatenate(Function):
+    def __init__(self, axis):
+        self.axis = axis
+
+    def forward(self, *arrays):
+        self.ends = np.cumsum([array.shape[self.axis] for array in arrays])[:-1]
+        return np.concatenate(arrays, self.axis)
+
+    def backward(self, gradient):
+        return tuple(np.split(gradient, self.ends, self.axis))
+
+
+# The functions ------------------------------------------------------------------------------------------------
+
+
+def add(x, y):
+    """x + y, element-wise with broadcasting."""
+    return apply(Add(), x, y)
+
+
+def subtract(x, y):
+    """x − y, element-wise with broadcasting."""
+    return apply(Subtract(), x, y)
+
+
+def multiply(x, y):
+    """x · y, element-wise with broadcasting."""
+    return apply(Multiply(), x, y)
+
+
+def divide(x, y):
+    """x / y, element-wise with broadcasting."""
+    return apply(Divide(), x, y)
+
+
+def power(x, exponent):
+    """x to a constant power."""
+    if isinstance(exponent, Tensor):
+        raise TypeError("power: the exponent must be a number; for a tensor use exp(y * log(x))")
+    return apply(Power(exponent), x)
+
+
+def negative(x):
+    """−x."""
+    return apply(Negative(), x)
+
+
+def exp(x):
+    """e^x."""
+    return apply(Exp(), x)
+
+
+def log(x):
+    """The natural logarithm."""
+    return apply(Log(), x)
+
+
+def sqrt(x):
+    """The square root."""
+    return apply(Sqrt(), x)
+
+
+def absolute(x):
+    """|x|, with gradient 0 at 0."""
+    return apply(Absolute(), x)
+
+
+def clip(x, low=-np.inf, high=np.inf):
+    """x limited to [low, high]; outside, the gradient is 0."""
+    return apply(Clip(low, high), x)
+
+
+def matmul(x, y):
+    """The matrix product. (..., M, K) @ (..., K, N) -> (..., M, N). Raises ValueError if the shapes do not fit."""
+    return apply(Matmul(), x, y)
+
+
+def linear(x, weight, bias=None):
+    """x @ weight + bias. (N, in), (in, out), (out,) -> (N, out). Raises ValueError if the shapes do not fit."""
+    return apply(Linear(), x, weight, *([] if bias is None else [bias]))
+
+
+def sum(x, axis=None, keepdims=False):
+    """The sum over `axis` (an int, a tuple, or None for all)."""
+    return apply(Sum(axis, keepdims), x)
+
+
+def mean(x, axis=None, keepdims=False):
+    """The mean over `axis` (an int, a tuple, or None for all)."""
+    total = sum(x, axis, keepdims)
+    return total * (max(1, total.size) / max(1, x.size))
+
+
+def reshape(x, *shape):
+    """The same elements in another shape; one length may be −1."""
+    return apply(Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape), x)
+
+
+def transpose(x, *axes):
+    """The axes permuted (reversed if none are named)."""
+    return apply(Transpose(axes or None), x)
+
+
+def getitem(x, index):
+    """x[index], for slices, integers, masks and index arrays."""
+    return apply(GetItem(index), x)
+
+
+def concatenate(tensors, axis=0):
+    """The tensors joined along an existing axis."""
+    return apply(Concatenate(axis), *tensors)
+
+
+# The operators of Tensor are these functions: x + y and add(x, y) are one thing.
+Tensor.__add__ = Tensor.__radd__ = add
+Tensor.__sub__ = subtract
+Tensor.__rsub__ = lambda x, y: subtract(y, x)
+Tensor.__mul__ = Tensor.__rmul__ = multiply
+Tensor.__truediv__ = divide
+Tensor.__rtruediv__ = lambda x, y: divide(y, x)
+Tensor.__pow__ = power
+Tensor.__neg__ = negative
+Tensor.__matmul__ = matmul
+Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
+Tensor.__getitem__ = getitem
+Tensor.sum = sum
+Tensor.mean = mean
+Tensor.reshape = reshape
+Tensor.transpose = transpose
+Tensor.T = property(transpose)

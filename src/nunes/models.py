@@ -1,0 +1,97 @@
+"""Networks. `AlexNet` reads as the table in its paper."""
+
+import numpy as np
+
+from nunes import nn
+
+
+class AlexNet(nn.Sequential):
+    """AlexNet (Krizhevsky, Sutskever, Hinton 2012): five convolutions, three fully-connected layers.
+
+    (N, image_size, image_size, 3) float images -> (N, num_classes) logits. At 227 px:
+
+        conv1  96 × 11×11, stride 4    55² -> LRN, max pool 3/2 -> 27²
+        conv2  256 × 5×5, 2 groups     27² -> LRN, max pool 3/2 -> 13²
+        conv3  384 × 3×3               13²
+        conv4  384 × 3×3, 2 groups     13²
+        conv5  256 × 3×3, 2 groups     13² -> max pool 3/2 -> 6²
+        fc6, fc7  4096, dropout        fc8  num_classes
+
+    The paper's "224" does not fit its own strides; 227 does, and so do 67, 99, 131, ... (32 px apart).
+
+    Args:
+        num_classes: how many classes to tell apart.
+        image_size: height and width in pixels, 67 + 32·i.
+        width: scales the channels and the units of fc6 and fc7.
+        groups: 2 as in the paper (its two GPUs); 1 gives the single-tower form.
+        local_response_norm: False leaves the LRN layers out.
+        dropout: the probability of dropping a unit after fc6 and fc7.
+        seed: of the initial weights and the dropout masks.
+        initialisation: "he" (default) or "paper", which is N(0, 0.01²) with biases 1 in conv2, conv4, conv5, fc6
+            and fc7. We depart from the paper because its constants want its own learning-rate schedule, tuned by
+            hand over 90 epochs of ImageNet; He's (2015) trains without.
+
+    Raises:
+        ValueError: an image size that the strides do not fit, or another argument out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        image_size=227,
+        width=1.0,
+        groups=2,
+        local_response_norm=True,
+        dropout=0.5,
+        seed=0,
+        initialisation="he",
+    ):
+        if image_size < 67 or (image_size - 67) % 32:
+            raise ValueError(f"AlexNet: image_size must be one of 67, 99, 131, 163, 195, 227, ...; got {image_size}")
+        if num_classes < 1 or width <= 0 or groups < 1:
+            raise ValueError(f"AlexNet: {num_classes=}, {width=} and {groups=} must be positive")
+        if initialisation not in ("he", "paper"):
+            raise ValueError(f"AlexNet: initialisation must be 'he' or 'paper', got {initialisation!r}")
+        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+
+        def scaled(units):
+            return groups * max(1, round(units * width / groups))
+
+        def conv(inputs, outputs, kernel, **options):
+            return nn.Conv2d(inputs, outputs, kernel, **options, generator=weights)
+
+        def norm():
+            return nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0) if local_response_norm else nn.Sequential()
+
+        c1, c2, c3, c4, c5, hidden = map(scaled, (96, 256, 384, 384, 256, 4096))
+        last = (image_size - 35) // 32  # height and width after the last pool: 1, 2, ..., 6 at 227 px
+        super().__init__(
+            conv1=conv(3, c1, 11, stride=4), relu1=nn.ReLU(), norm1=norm(), pool1=nn.MaxPool2d(3, 2),
+            conv2=conv(c1, c2, 5, padding=2, groups=groups), relu2=nn.ReLU(), norm2=norm(), pool2=nn.MaxPool2d(3, 2),
+            conv3=conv(c2, c3, 3, padding=1), relu3=nn.ReLU(),
+            conv4=conv(c3, c4, 3, padding=1, groups=groups), relu4=nn.ReLU(),
+            conv5=conv(c4, c5, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=nn.MaxPool2d(3, 2),
+            flatten=nn.Flatten(),
+            fc6=nn.Linear(last * last * c5, hidden, generator=weights), relu6=nn.ReLU(), drop6=nn.Dropout(dropout, masks),
+            fc7=nn.Linear(hidden, hidden, generator=weights), relu7=nn.ReLU(), drop7=nn.Dropout(dropout, masks),
+            fc8=nn.Linear(hidden, num_classes, generator=weights),
+        )  # fmt: skip
+        self.image_size = image_size
+        if initialisation == "paper":
+            for name, parameter in self.named_parameters():
+                if name.endswith("weight"):
+                    parameter.data[...] = 0.01 * weights.standard_normal(parameter.shape, np.float32)
+                elif name.split(".")[0] in ("conv2", "conv4", "conv5", "fc6", "fc7"):
+                    parameter.data[...] = 1
+
+    def forward(self, images):
+        if images.shape[1:] != (self.image_size, self.image_size, 3):
+            raise ValueError(f"AlexNet: images must be (N, {self.image_size}, {self.image_size}, 3), got {images.shape}")
+        return super().forward(images)
+
+    def reseed_dropout(self, *seed):
+        """Restart the dropout masks from `seed`, so that a resumed training draws what an uninterrupted one does."""
+        generator = np.random.default_rng(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.generator = generator

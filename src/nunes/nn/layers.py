@@ -1,0 +1,83 @@
+"""Layers: the parameters and options of an operation, kept in one object."""
+
+import numpy as np
+
+import nunes.autograd.functional as F
+from nunes.nn.module import Module, Parameter
+
+
+def he_normal(generator, shape, fan_in):
+    """N(0, 2 / fan_in), which keeps the variance of activations through ReLU layers (He et al. 2015, eq. 10)."""
+    return generator.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+
+
+class Conv2d(Module):
+    """`F.conv2d` with a weight of shape (kernel, kernel, in_channels / groups, out_channels) and a bias.
+
+    Args:
+        generator: an np.random.Generator for the initial weights (He normal); the bias starts at 0.
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel, stride=1, padding=0, dilation=1, groups=1, bias=True, generator=None
+    ):
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"Conv2d: groups={groups} must divide the channels {in_channels} and {out_channels}")
+        generator = generator or np.random.default_rng()
+        shape = (kernel, kernel, in_channels // groups, out_channels)
+        self.weight = Parameter(he_normal(generator, shape, fan_in=np.prod(shape[:3])))
+        self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
+        self.options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, **self.options)
+
+
+class Linear(Module):
+    """`F.linear` with a weight of shape (in_features, out_features), He normal, and a bias, 0."""
+
+    def __init__(self, in_features, out_features, bias=True, generator=None):
+        generator = generator or np.random.default_rng()
+        self.weight = Parameter(he_normal(generator, (in_features, out_features), in_features))
+        self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class MaxPool2d(Module):
+    """`F.max_pool2d`."""
+
+    def __init__(self, kernel, stride=None, padding=0):
+        self.options = {"kernel": kernel, "stride": stride, "padding": padding}
+
+    def forward(self, x):
+        return F.max_pool2d(x, **self.options)
+
+
+class LocalResponseNorm(Module):
+    """`F.local_response_norm`."""
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
+        self.options = {"size": size, "alpha": alpha, "beta": beta, "k": k}
+
+    def forward(self, x):
+        return F.local_response_norm(x, **self.options)
+
+
+class Dropout(Module):
+    """`F.dropout` while training, the identity in evaluation. `generator` draws the masks; it may be replaced."""
+
+    def __init__(self, p=0.5, generator=None):
+        self.p = p
+        self.generator = generator or np.random.default_rng()
+
+    def forward(self, x):
+        return F.dropout(x, self.p, self.training, self.generator)
+
+
+class Flatten(Module):
+    """`F.flatten`: (N, ...) -> (N, features)."""
+
+    def forward(self, x):
+        return F.flatten(x)

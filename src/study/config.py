@@ -1,0 +1,170 @@
+"""What a run is (`RunConfig`), which runs a profile of `study.yaml` is made of, and where the project's files lie."""
+
+import dataclasses
+import difflib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+DATASETS = ("rendered_cars", "stanford_cars")
+LABELS = ("body", "make", "model")
+BACKENDS = ("jax", "numpy")
+OPTIMIZERS = ("adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine")
+WINDOWS = ("epoch", "training")
+
+
+class ConfigError(ValueError):
+    """A mistake in what was asked for: one line that names it and the choices."""
+
+    def _render_traceback_(self):  # IPython asks for this: a notebook shows the line, not our call stack
+        return [f"{type(self).__name__}: {self}"]
+
+
+def check_choice(name, value, choices):
+    """Raise ConfigError unless `value` is one of `choices`."""
+    if value not in choices:
+        close = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"unknown {name} {value!r}{hint} (choices: {', '.join(choices)})")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run, complete: the same configuration gives the same run.
+
+    Raises:
+        ConfigError: a value that is unknown or out of range.
+    """
+
+    dataset: str = "rendered_cars"
+    data_dir: str = ""  # where the photographs are; empty for rendered_cars
+    label: str = "body"
+    image_size: int = 67  # pixels; 67, 99, 131, 163, 195, 227
+    width: float = 0.5  # scales AlexNet's channels and units
+    backend: str = "numpy"
+    optimizer: str = "adasmooth"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    batch_size: int = 64
+    epochs: int = 10
+    seed: int = 0  # of the initial weights, the order of the batches, the augmentation and dropout
+    dropout: float = 0.5
+    augment: bool = True  # random crops and flips
+    rho1: float = 0.5  # AdaSmooth's constants
+    rho2: float = 0.99
+    window: str = "training"  # over which AdaSmooth's ratio is measured
+    beta1: float = 0.9  # Adam's constants, and SGD's momentum
+    beta2: float = 0.999
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.type
+            if kind is float and type(value) is int:
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) is not kind:
+                raise ConfigError(f"{field.name} must be of type {kind.__name__}, got {value!r}")
+        for name, choices in {
+            "dataset": DATASETS,
+            "label": LABELS,
+            "backend": BACKENDS,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "window": WINDOWS,
+        }.items():
+            check_choice(name, getattr(self, name), choices)
+        if self.image_size < 67 or (self.image_size - 67) % 32:
+            raise ConfigError(f"image_size {self.image_size} does not fit AlexNet's strides (choices: 67, 99, 131, 163, 195, 227)")  # fmt: skip
+        for name in ("width", "learning_rate", "batch_size", "epochs"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}")
+        for name in ("dropout", "rho1", "rho2", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if self.rho1 > self.rho2:
+            raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        if self.dataset == "rendered_cars" and self.label != "body":
+            raise ConfigError(f"rendered_cars has only the label 'body', got {self.label!r}")
+
+    @classmethod
+    def from_notebook(cls, namespace, **others):
+        """The configuration in a notebook's variables, given its `globals()`.
+
+        papermill only warns of a parameter that the notebook does not have; here it is an error. `others` names
+        the notebook's parameters that are not of the run.
+        """
+        given = {
+            name: value
+            for name, value in namespace.items()
+            if isinstance(value, str | int | float | bool) and not name.startswith("_")
+        }
+        fields = {field.name for field in dataclasses.fields(cls)}
+        for name in given:
+            check_choice("parameter", name, sorted(fields | set(others)))
+        return cls(**{name: value for name, value in given.items() if name in fields})
+
+    def to_dict(self):
+        """The fields as plain values, without `data_dir`: where the photographs lie is the machine's affair."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "data_dir"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile of `study.yaml`: its runs by their identifier, its speed measurements, its folders."""
+
+    name: str
+    dataset: str
+    data_dir: str
+    runs: dict  # "group/values of the grid" -> RunConfig
+    speed: dict  # the parameters of the speed notebook
+
+    @property
+    def build(self):
+        """Where executed notebooks and the report go."""
+        return Path("build") / self.name
+
+    @property
+    def figures(self):
+        return Path("figures") if self.name == "full" else self.build / "figures"
+
+    @property
+    def results(self):
+        return (Path("data/results") if self.name == "full" else self.build / "results") / self.dataset
+
+
+def load_profile(name, data_dir=""):
+    """Read a profile from `study.yaml`; with a `data_dir`, its dataset is `stanford_cars`.
+
+    Raises:
+        ConfigError: the profile is unknown, misspelt inside, or needs photographs and no `data_dir` was given.
+    """
+    import yaml  # here: a bare machine can train without it
+
+    profiles = yaml.safe_load((PROJECT / "study.yaml").read_text())
+    check_choice("profile", name, list(profiles))
+    profile = profiles[name]
+    dataset = "stanford_cars" if data_dir else profile["dataset"]
+    if dataset != "rendered_cars" and not data_dir:
+        raise ConfigError(f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)")
+    if data_dir and not Path(data_dir).is_dir():
+        raise ConfigError(f"DATA_DIR {data_dir!r} is not a directory")
+    runs = {}
+    fields = [field.name for field in dataclasses.fields(RunConfig)]
+    for group, settings in profile["runs"].items():
+        fixed = {"dataset": dataset, "data_dir": data_dir} | settings
+        grid = fixed.pop("grid")
+        for key in [*fixed, *grid]:
+            check_choice(f"setting of {name}/{group} in study.yaml:", key, fields)
+        for values in itertools.product(*grid.values()):
+            config = RunConfig(**fixed, **dict(zip(grid, values, strict=True)))
+            runs[f"{group}/{'-'.join(map(_spell, grid, values))}"] = config
+    return Profile(name, dataset, data_dir, runs, profile["speed"])
+
+
+def _spell(key, value):
+    """How a value of the grid stands in a run's identifier: words as they are, numbers with their name."""
+    return value if isinstance(value, str) else f"{key}{value:g}"

@@ -1,0 +1,190 @@
+"""The datasets as arrays: `load_dataset` prepares one if needed and returns it; `batches` draws from it.
+
+Everything fits in memory as uint8. A batch is chosen by index, cropped and flipped at random, and normalised.
+"""
+
+import csv
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from study.config import DATASETS, LABELS, PROJECT, ConfigError, check_choice
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some examples: `images` (N, S, S, 3) uint8 and `labels` (N,) int64."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits and what is known of them. S = image_size + image_size // 8, the margin for random crops."""
+
+    name: str
+    label: str
+    image_size: int
+    class_names: list
+    train: Split
+    validation: Split
+    test: Split
+    source: str  # what was read, in words
+    digest: str  # of what was read: equal digests, equal data
+
+    @property
+    def counts(self):
+        return {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
+
+
+def stored_size(image_size):
+    """Height and width of the stored images, from which crops of `image_size` are drawn."""
+    return image_size + image_size // 8
+
+
+def load_dataset(name, data_dir=None, label="body", image_size=67):
+    """Load a dataset, preparing it first if that was not done before (under data/prepared/).
+
+    Args:
+        name: "rendered_cars", drawn by this project, or "stanford_cars".
+        data_dir: the folder with the photographs of stanford_cars, or an `.npz` that `save` wrote.
+        label: "body" (8 classes), "make" (49) or "model" (196).
+        image_size: of the network, in pixels; the images are an eighth larger.
+
+    Returns:
+        A Dataset.
+
+    Raises:
+        ConfigError: an unknown name or label, or a folder that is missing or holds no photographs.
+    """
+    check_choice("dataset", name, DATASETS)
+    check_choice("label", label, LABELS)
+    if data_dir and Path(data_dir).suffix == ".npz":
+        stored, class_names, source, digest = _load_npz(data_dir, name, image_size)
+    else:
+        stored, class_names, source, digest = _load_prepared(name, data_dir, stored_size(image_size))
+    if name == "stanford_cars" and label != "model":
+        class_names, mapping = _group_classes(class_names, label)
+    else:
+        mapping = np.arange(len(class_names))
+    splits = {split: Split(_decode(images), mapping[labels]) for split, (images, labels) in stored.items()}
+    return Dataset(name, label, image_size, class_names, **splits, source=source, digest=digest)
+
+
+def save(path, name, data_dir=None, image_size=67):
+    """Write a prepared dataset into one `.npz` for a machine without TFDS: the compressed images, back to back."""
+    stored, class_names, source, digest = _load_prepared(name, data_dir, stored_size(image_size))
+    arrays = {"about": np.array([name, str(image_size), source, digest]), "class_names": np.array(class_names)}
+    for split, (images, labels) in stored.items():
+        arrays[f"{split}_bytes"] = np.frombuffer(b"".join(images), np.uint8)
+        arrays[f"{split}_ends"] = np.cumsum([len(image) for image in images])
+        arrays[f"{split}_labels"] = labels
+    np.savez(path, **arrays)
+
+
+def _load_npz(path, name, image_size):
+    if not Path(path).is_file():
+        raise ConfigError(f"data_dir {str(path)!r} does not exist")
+    with np.load(path, allow_pickle=False) as arrays:
+        stored_name, size, source, digest = map(str, arrays["about"])
+        if (stored_name, int(size)) != (name, image_size):
+            raise ConfigError(f"{path} holds {stored_name} for {size} px, not {name} for {image_size} px")
+        stored = {}
+        for split in ("train", "validation", "test"):
+            ends = arrays[f"{split}_ends"][:-1]
+            images = [part.tobytes() for part in np.split(arrays[f"{split}_bytes"], ends)]
+            stored[split] = images, arrays[f"{split}_labels"]
+        return stored, [str(each) for each in arrays["class_names"]], source, digest
+
+
+def _load_prepared(name, data_dir, size):
+    """{split: (compressed images, labels)}, class names, source and digest, from TFDS."""
+    import tensorflow_datasets as tfds  # here: a bare machine trains from an .npz without it
+
+    from study import builders
+
+    tfds.disable_progress_bar()
+    prepared = PROJECT / "data" / "prepared"
+    if name == "rendered_cars":
+        builder = builders.RenderedCars(size, data_dir=prepared)
+    else:
+        if not data_dir:
+            raise ConfigError("stanford_cars needs data_dir, the folder with the photographs (see data/README.md)")
+        builder = builders.StanfordCars(data_dir, size, data_dir=prepared)
+    if not builder.data_path.exists():
+        print(f"preparing {name} at {size} px (once) ...", flush=True)
+    builder.download_and_prepare(file_format="array_record")
+    stored = {}
+    for split in ("train", "validation", "test"):
+        examples = list(builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()}))
+        stored[split] = [each["image"] for each in examples], np.array([each["label"] for each in examples])
+    return stored, builder.info.features["label"].names, builder.layout, builder.digest
+
+
+def _decode(images):
+    """Compressed images -> (N, S, S, 3) uint8."""
+
+    def decode(image):
+        return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+
+    with ThreadPoolExecutor() as pool:
+        return np.stack(list(pool.map(decode, images)))
+
+
+def _group_classes(class_names, label):
+    """The names of the coarser classes, sorted, and the index among them of each of `class_names`."""
+    with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
+        table = {row["class_name"].replace("/", "-"): row for row in csv.DictReader(file)}
+    unknown = [name for name in class_names if name not in table]
+    if unknown:
+        raise ConfigError(
+            f"label {label!r} needs the class names of Stanford Cars; {unknown[0]!r} is none of them "
+            f"({len(unknown)} of {len(class_names)} unknown); label 'model' takes the folders as they are"
+        )
+    column = {"make": "make", "body": "body_style"}[label]
+    groups = [table[name][column] for name in class_names]
+    names = sorted(set(groups))
+    return names, np.array([names.index(group) for group in groups])
+
+
+def normalisation(images):
+    """Mean and standard deviation of each channel of uint8 images. (N, S, S, 3) -> (3,), (3,) float32"""
+    sample = images[:: max(1, len(images) // 1000)].reshape(-1, 3)
+    return sample.mean(axis=0, dtype=np.float64).astype(np.float32), sample.std(axis=0).astype(np.float32)
+
+
+def augment(images, size, generator):
+    """A random crop of each image, flipped half of the time. (N, S, S, 3) -> (N, size, size, 3)"""
+    count, margin = len(images), images.shape[1] - size
+    corners = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))  # (N, ·, ·, 3, size, size)
+    top, left = generator.integers(0, margin + 1, (2, count))
+    crops = corners[np.arange(count), top, left].transpose(0, 2, 3, 1)
+    flip = generator.random(count) < 0.5
+    return np.where(flip[:, None, None, None], crops[:, :, ::-1], crops)
+
+
+def center_crop(images, size):
+    """The middle of each image. (N, S, S, 3) -> (N, size, size, 3)"""
+    first = (images.shape[1] - size) // 2
+    return images[:, first : first + size, first : first + size]
+
+
+def batches(split, size, batch_size, generator, augmented=True):
+    """One epoch in random order: (images, labels) with images (batch_size, size, size, 3) uint8.
+
+    The last, incomplete batch is left out: all steps are of one size, and compiled once.
+    """
+    order = generator.permutation(len(split))
+    for start in range(0, len(order) - batch_size + 1, batch_size):
+        chosen = order[start : start + batch_size]
+        images = split.images[chosen]
+        images = augment(images, size, generator) if augmented else center_crop(images, size)
+        yield images, split.labels[chosen]

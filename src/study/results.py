@@ -1,0 +1,95 @@
+"""What a run leaves behind: a table of its epochs (.csv) and all else about it (.json); and reading them again."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from study.config import PROJECT, ConfigError
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    config: dict  # the RunConfig's fields
+    history: pd.DataFrame  # a row an epoch: epoch, step, train_loss, val_loss, val_accuracy, seconds
+    summary: dict  # final numbers, versions, machine
+    test_labels: np.ndarray  # (N,)
+    test_logits: np.ndarray  # (N, num_classes)
+
+    def save(self, path):
+        """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
+        confusion = np.zeros((self.test_logits.shape[1],) * 2, int)
+        np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
+        record = {"config": self.config, "summary": self.summary}
+        if len(confusion) <= 64:  # [true class][predicted class]
+            record["confusion"] = confusion.tolist()
+        text = json.dumps(record, indent=1)
+        partial = Path(f"{path}.json.partial")
+        partial.write_text(text + "\n")
+        os.replace(partial, f"{path}.json")
+
+
+def describe_machine():
+    """Where and with what a number was made: processor, cores, versions, git commit, peak memory so far."""
+    try:
+        cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor() or platform.machine()
+    jax = sys.modules.get("jax")
+    device = jax.devices()[0].device_kind if jax else "cpu"
+    git = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    return {
+        "machine": f"{cpu}, {os.cpu_count()} cores",
+        "device": device,
+        "versions": {name: metadata.version(name) for name in ("numpy", "jax", "optax")}
+        | {"python": platform.python_version()},
+        "git_commit": git.stdout.strip() or None,
+        "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+    }
+
+
+def load_runs(folder):
+    """All runs below a folder.
+
+    Returns:
+        runs: a DataFrame with a row a run: `run` ("group/name"), `group`, the configuration and the summary.
+        histories: a DataFrame with a row an epoch and run: the history, and the columns of `runs` that identify it.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    folder = Path(folder)
+    rows, tables = [], []
+    for path in sorted(folder.rglob("*/*.json")):
+        record = json.loads(path.read_text())
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        identity = {"run": name, "group": path.parent.name} | record["config"]
+        rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
+        tables.append(pd.read_csv(path.with_suffix(".csv")).assign(**identity))
+    if not rows:
+        raise ConfigError(f"no finished runs in {str(folder)!r}; make them with: make report")
+    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
+
+
+def mean_and_deviation(values, percent=True):
+    """ "45.1 ± 0.8 %" from the seeds' fractions (or plain numbers); the deviation is the sample's, n − 1."""
+    values = np.asarray(values, float) * (100 if percent else 1)
+    unit = " %" if percent else ""
+    digits = 1 if percent else 3
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}{unit}"
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}{unit}"

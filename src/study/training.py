@@ -1,0 +1,265 @@
+"""`train`: one run, from a configuration to its result. The same loop drives both implementations.
+
+Both start from the same weights and see the same batches in the same order; a backend says how to take a step,
+how to predict, and what its state is.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+from tqdm import tqdm
+
+import alexjax
+import nunes.autograd.functional as F
+from alexjax import alexnet
+from nunes import Tensor, no_grad, optimizers
+from nunes.models import AlexNet
+from study import data
+from study.results import Result, describe_machine
+
+
+def schedule(config, steps_per_epoch):
+    """The learning rate as a function of the step: constant, or falling to 0 on half a cosine."""
+    if config.schedule == "constant":
+        return optax.constant_schedule(config.learning_rate)
+    return optax.cosine_decay_schedule(config.learning_rate, config.epochs * steps_per_epoch)
+
+
+def initial_weights(config, num_classes):
+    """{"conv1.weight": array, ...}: where both implementations start."""
+    return AlexNet(num_classes, config.image_size, config.width, seed=config.seed).state_dict()
+
+
+class NumpyBackend:
+    """AlexNet and its optimizer in nunes."""
+
+    def __init__(self, config, num_classes, steps_per_epoch):
+        self.config = config
+        self.model = AlexNet(num_classes, config.image_size, config.width, dropout=config.dropout, seed=config.seed)
+        self.optimizer = self._optimizer(self.model.parameters(), schedule(config, steps_per_epoch), steps_per_epoch)
+
+    def _optimizer(self, parameters, learning_rate, steps_per_epoch):
+        config = self.config
+        smooth = {"rho1": config.rho1, "rho2": config.rho2}
+        smooth["window"] = steps_per_epoch if config.window == "epoch" else None
+        return {
+            "adam": lambda *args: optimizers.Adam(*args, beta1=config.beta1, beta2=config.beta2),
+            "adasmooth": lambda *args: optimizers.AdaSmooth(*args, **smooth),
+            "adasmooth_delta": lambda *args: optimizers.AdaSmoothDelta(*args, **smooth),
+            "rmsprop": lambda *args: optimizers.RMSProp(*args),
+            "sgd": lambda *args: optimizers.SGD(*args, momentum=config.beta1),
+        }[config.optimizer](parameters, learning_rate)
+
+    def step(self, images, labels):
+        """One step of training; returns the loss of the batch."""
+        self.model.train().reseed_dropout(self.config.seed, self.optimizer.count)
+        loss = F.cross_entropy(self.model(Tensor(images)), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def predict(self, images):
+        """(N, S, S, 3) -> (N, num_classes) logits"""
+        with no_grad():
+            return self.model.eval()(Tensor(images)).numpy()
+
+    def state(self):
+        """All that a later step depends on, as {name: array}."""
+        return self.model.state_dict() | {f"optimizer/{k}": v for k, v in self.optimizer.state_dict().items()}
+
+    def restore(self, state):
+        of_optimizer = {k.removeprefix("optimizer/"): v for k, v in state.items() if k.startswith("optimizer/")}
+        self.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("optimizer/")})
+        self.optimizer.load_state_dict(of_optimizer)
+
+
+class JaxBackend:
+    """AlexNet in alexjax, its optimizer in optax."""
+
+    def __init__(self, config, num_classes, steps_per_epoch):
+        self.config = config
+        self.optimizer = self._optimizer(schedule(config, steps_per_epoch), steps_per_epoch)
+        self.params = {}
+        for name, array in initial_weights(config, num_classes).items():
+            layer, kind = name.split(".")
+            self.params.setdefault(layer, {})[kind] = jnp.asarray(array)
+        self.optimizer_state = self.optimizer.init(self.params)
+        self.count = 0
+        self._step = alexnet.train_step(self.optimizer, dropout=config.dropout)
+        self._apply = jax.jit(alexnet.apply)
+
+    def _optimizer(self, learning_rate, steps_per_epoch):
+        config = self.config
+        smooth = {"rho1": config.rho1, "rho2": config.rho2}
+        smooth["window"] = steps_per_epoch if config.window == "epoch" else None
+        return {
+            "adam": lambda rate: optax.adam(rate, config.beta1, config.beta2),
+            "adasmooth": lambda rate: alexjax.adasmooth(rate, **smooth),
+            "adasmooth_delta": lambda rate: alexjax.adasmooth_delta(rate, **smooth),
+            "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-6, eps_in_sqrt=True),
+            "sgd": lambda rate: optax.sgd(rate, momentum=config.beta1),
+        }[config.optimizer](learning_rate)
+
+    def step(self, images, labels):
+        """One step of training; returns the loss of the batch, still being computed."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), self.count)
+        self.params, self.optimizer_state, loss = self._step(self.params, self.optimizer_state, images, labels, key)
+        self.count += 1
+        return loss
+
+    def predict(self, images):
+        """(N, S, S, 3) -> (N, num_classes) logits"""
+        return np.asarray(self._apply(self.params, images))
+
+    def state(self):
+        leaves = jax.tree.leaves((self.params, self.optimizer_state))
+        return {"count": np.asarray(self.count)} | {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+
+    def restore(self, state):
+        structure = jax.tree.structure((self.params, self.optimizer_state))
+        leaves = [jnp.asarray(state[f"leaf{i}"]) for i in range(structure.num_leaves)]
+        self.params, self.optimizer_state = jax.tree.unflatten(structure, leaves)
+        self.count = int(state["count"])
+
+
+BACKENDS = {"numpy": NumpyBackend, "jax": JaxBackend}
+
+
+def evaluate(backend, split, size, batch_size, normalise):
+    """The mean cross-entropy in nats, the accuracy, and the logits (N, num_classes) on the centre crops."""
+    images, logits = data.center_crop(split.images, size), []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        # The last batch is filled up to the size of the others, so that JAX compiles once.
+        filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
+        logits.append(backend.predict(normalise(filled))[: len(batch)])
+    logits = np.concatenate(logits).astype(np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_likelihood = shifted[np.arange(len(images)), split.labels] - np.log(np.exp(shifted).sum(axis=1))
+    return float(-log_likelihood.mean()), float((logits.argmax(axis=1) == split.labels).mean()), logits
+
+
+def train(config, checkpoint=None):
+    """Train one network as `config` says.
+
+    Args:
+        config: a RunConfig.
+        checkpoint: a file; after every epoch all state is saved there, and if it exists and is of the same
+            configuration, training continues from it.
+
+    Returns:
+        A Result: `.history`, a DataFrame with a row an epoch; `.summary`, a dict; the test split is evaluated
+        once, after the last epoch. A run whose loss is no longer finite stops there and is marked `diverged`.
+
+    Raises:
+        ConfigError: the dataset cannot be loaded.
+    """
+    dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size)
+    if len(dataset.train) < config.batch_size:
+        raise data.ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
+    mean, std = data.normalisation(dataset.train.images)
+
+    def normalise(images):
+        return (images - mean) / std
+
+    steps_per_epoch = len(dataset.train) // config.batch_size
+    backend = BACKENDS[config.backend](config, len(dataset.class_names), steps_per_epoch)
+    rows = _restore(checkpoint, config, backend)
+    diverged = False
+    progress = tqdm(
+        total=config.epochs * steps_per_epoch,
+        initial=len(rows) * steps_per_epoch,
+        unit="step",
+        disable=not sys.stderr.isatty(),
+    )
+    for epoch in range(len(rows), config.epochs):
+        start, losses = time.perf_counter(), []
+        generator = np.random.default_rng((config.seed, epoch))
+        for images, labels in data.batches(
+            dataset.train, config.image_size, config.batch_size, generator, config.augment
+        ):
+            losses.append(backend.step(normalise(images), labels))
+            progress.update()
+        losses = np.asarray([float(loss) for loss in losses])
+        seconds = time.perf_counter() - start
+        val_loss, val_accuracy, _ = evaluate(
+            backend, dataset.validation, config.image_size, config.batch_size, normalise
+        )
+        rows.append(
+            {
+                "epoch": epoch + 1,
+                "step": (epoch + 1) * steps_per_epoch,
+                "train_loss": losses.mean(),
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "seconds": seconds,  # of training in this epoch, without evaluation
+            }
+        )
+        progress.write(
+            f"epoch {epoch + 1:3d}/{config.epochs}: train loss {losses.mean():.4f}, validation loss {val_loss:.4f}, "
+            f"accuracy {val_accuracy:.1%}, {seconds:.1f} s",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+        diverged = not np.isfinite([losses.mean(), val_loss]).all()
+        if diverged:
+            break
+        _save(checkpoint, config, backend, rows)
+    progress.close()
+
+    history = pd.DataFrame(rows)
+    test_loss, test_accuracy, logits = evaluate(
+        backend, dataset.test, config.image_size, config.batch_size, normalise
+    )
+    # The first epoch holds compilation and warming up; the others tell the speed.
+    typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
+    summary = {
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "val_loss": rows[-1]["val_loss"],
+        "val_accuracy": rows[-1]["val_accuracy"],
+        "train_loss": float(rows[-1]["train_loss"]),
+        "diverged": diverged,
+        "steps": rows[-1]["step"],
+        "seconds": float(history.seconds.sum()),
+        "images_per_second": float(steps_per_epoch * config.batch_size / typical),
+        "counts": dataset.counts,
+        "class_names": dataset.class_names,
+        "source": dataset.source,
+        "digest": dataset.digest,
+        **describe_machine(),
+    }
+    return Result(config.to_dict(), history, summary, dataset.test.labels, logits)
+
+
+def _save(checkpoint, config, backend, rows):
+    """Write the state into a file beside the checkpoint, then rename it: there is never half a checkpoint."""
+    if checkpoint is None:
+        return
+    checkpoint = Path(checkpoint)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    about = json.dumps({"config": config.to_dict(), "rows": rows}, default=float)
+    partial = checkpoint.with_suffix(".partial.npz")
+    np.savez(partial, about=np.array(about), **backend.state())
+    os.replace(partial, checkpoint)
+
+
+def _restore(checkpoint, config, backend):
+    """Restore a checkpoint of the same configuration, if there is one; returns the finished epochs' rows."""
+    if checkpoint is None or not Path(checkpoint).exists():
+        return []
+    with np.load(checkpoint, allow_pickle=False) as arrays:
+        about = json.loads(str(arrays["about"]))
+        if about["config"] != config.to_dict():
+            return []
+        backend.restore({name: arrays[name] for name in arrays.files if name != "about"})
+    return about["rows"]
