@@ -16,6 +16,11 @@ SCHEDULES = ("constant", "cosine")
 WINDOWS = ("epoch", "training")
 
 
+def project_path(path):
+    """Relative paths in notebooks, in study.yaml and on the command line are relative to the project's folder."""
+    return PROJECT / path
+
+
 class ConfigError(ValueError):
     """A mistake in what was asked for: one line that names it and the choices."""
 
@@ -29,6 +34,22 @@ def check_choice(name, value, choices):
         close = difflib.get_close_matches(str(value), choices, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(f"unknown {name} {value!r}{hint} (choices: {', '.join(choices)})")
+
+
+def check_parameters(namespace, known):
+    """The parameters among a notebook's `globals()`: its variables that are text, numbers or truth values.
+
+    papermill only warns of a parameter that the notebook does not have; here it is a ConfigError. To be called
+    before the notebook defines variables of its own.
+    """
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if isinstance(value, str | int | float | bool) and not name.startswith("_")
+    }
+    for name in given:
+        check_choice("parameter", name, sorted(known))
+    return given
 
 
 @dataclass(frozen=True)
@@ -94,18 +115,14 @@ class RunConfig:
     def from_notebook(cls, namespace, **others):
         """The configuration in a notebook's variables, given its `globals()`.
 
-        papermill only warns of a parameter that the notebook does not have; here it is an error. `others` names
-        the notebook's parameters that are not of the run.
+        `others` names the notebook's parameters that are not of the run.
         """
-        given = {
-            name: value
-            for name, value in namespace.items()
-            if isinstance(value, str | int | float | bool) and not name.startswith("_")
-        }
-        fields = {field.name for field in dataclasses.fields(cls)}
-        for name in given:
-            check_choice("parameter", name, sorted(fields | set(others)))
-        return cls(**{name: value for name, value in given.items() if name in fields})
+        fields = [field.name for field in dataclasses.fields(cls)]
+        given = check_parameters(namespace, [*fields, *others])
+        given = {name: value for name, value in given.items() if name in fields}
+        if given.get("data_dir"):
+            given["data_dir"] = str(project_path(given["data_dir"]))
+        return cls(**given)
 
     def to_dict(self):
         """The fields as plain values, without `data_dir`: where the photographs lie is the machine's affair."""
@@ -150,7 +167,7 @@ def load_profile(name, data_dir=""):
     dataset = "stanford_cars" if data_dir else profile["dataset"]
     if dataset != "rendered_cars" and not data_dir:
         raise ConfigError(f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)")
-    if data_dir and not Path(data_dir).is_dir():
+    if data_dir and not project_path(data_dir).is_dir():
         raise ConfigError(f"DATA_DIR {data_dir!r} is not a directory")
     runs = {}
     fields = [field.name for field in dataclasses.fields(RunConfig)]

@@ -1,0 +1,44 @@
+# make report · make test · make bench · make readme · make notebooks · make lint · make constraints · make clean
+# Every target makes .venv first if it is missing or older than the list of dependencies.
+
+PROFILE ?= quick
+DATA_DIR ?=
+CORES ?= all
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: report test bench readme notebooks lint constraints clean
+.DELETE_ON_ERROR:
+
+report: .venv/installed
+	@$(BIN)/python -m study report --profile '$(PROFILE)' --data-dir '$(DATA_DIR)' --cores '$(CORES)'
+
+test: .venv/installed
+	@$(BIN)/python -m pytest
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "installing into .venv (a few minutes the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+bench: .venv/installed  ## the speed notebook with PyTorch beside
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m study notebook notebooks/05_speed.ipynb build/bench/05_speed.ipynb \
+		-p image_sizes '67 131 227' -p batch_sizes '8 32' -p timings build/bench/speed.csv -p figures_dir build/bench
+
+readme: .venv/installed  ## write the README's generated parts from data/results
+	@$(BIN)/python -m study readme
+
+notebooks: .venv/installed  ## open the notebooks in Jupyter
+	@$(BIN)/jupyter lab notebooks
+
+lint: .venv/installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+
+constraints:  ## pin anew: the newest versions that pip finds
+	@$(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet '.[test]'
+	@build/pin/bin/python -m pip freeze --exclude adasmooth-alexnet > constraints.txt
+
+clean:  ## everything that can be made again; published results and figures stay
+	rm -rf build data/prepared .snakemake

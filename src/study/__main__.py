@@ -1,0 +1,115 @@
+"""The command line: python -m study {report,notebook,html,readme}. The Makefile and the Snakefile call it."""
+
+import argparse
+import ast
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from study.config import PROJECT, ConfigError, check_choice, load_profile, project_path
+
+
+def report(profile, data_dir, cores):
+    """Make a profile's report with Snakemake; prints its path last."""
+    chosen = load_profile(profile, data_dir)  # a mistake shows here, in one line, before anything starts
+    if data_dir:
+        from study.builders import find_photographs
+
+        find_photographs(project_path(data_dir))
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--keep-going"]
+    command += ["--quiet", "rules", "host", "reason", "--config", f"profile={profile}", f"data_dir={data_dir}"]
+    status = subprocess.run(command, cwd=PROJECT).returncode
+    if status:
+        raise ConfigError(f"the report of profile {profile!r} was not finished; the messages above say why")
+    print(PROJECT / chosen.build / "report.html")
+
+
+def notebook(source, target, parameters):
+    """Run a notebook with papermill, its output streamed; the executed copy appears only when it is complete.
+
+    Raises:
+        ConfigError: there is no such notebook or parameter, or a ConfigError inside the notebook.
+    """
+    import papermill
+
+    if not Path(source).is_file():
+        raise ConfigError(f"there is no notebook {source!r}")
+    known = papermill.inspect_notebook(source)
+    for name in parameters:
+        check_choice(f"parameter of {Path(source).name}:", name, sorted(known))
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial.ipynb")
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one in the home directory
+    try:
+        papermill.execute_notebook(
+            source, partial, parameters, cwd=PROJECT, progress_bar=False, stdout_file=sys.stdout, kernel_name="python3"
+        )
+        partial.replace(target)
+    except papermill.PapermillExecutionError as error:
+        if error.ename == "ConfigError":
+            raise ConfigError(error.evalue) from None
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def parse(value):
+    """A parameter as typed: a number or True/False if it reads as one, else the text itself."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        literal = ast.literal_eval(value)
+        if isinstance(literal, int | float | bool):
+            return literal
+    return value
+
+
+def readme(check):
+    """Write the generated parts of the README; with `check`, only tell whether they are up to date."""
+    from study.report import README, generated_parts, update_readme
+
+    before = README.read_text()
+    after = update_readme(before, generated_parts())
+    if check and after != before:
+        raise ConfigError("README.md is stale; bring it up to date with: make readme")
+    README.write_text(after)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m study", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("report", help="run a profile of study.yaml and make its report")
+    command.add_argument("--profile", default="quick")
+    command.add_argument("--data-dir", default="", help="Stanford Cars photographs; without, cars are rendered")
+    command.add_argument("--cores", default="all")
+    command = commands.add_parser("notebook", help="run a notebook with papermill, its parameters checked")
+    command.add_argument("source")
+    command.add_argument("target")
+    command.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="parameters")
+    command = commands.add_parser("html", help="render an executed notebook as one self-contained page")
+    command.add_argument("source")
+    command.add_argument("target")
+    command.add_argument("--title", default="Report")
+    command = commands.add_parser("readme", help="write the README's generated parts")
+    command.add_argument("--check", action="store_true", help="fail if they are stale, and write nothing")
+    args = vars(parser.parse_args(arguments))
+    match args.pop("command"):
+        case "report":
+            report(**args)
+        case "notebook":
+            args["parameters"] = {name: parse(value) for name, value in args["parameters"]}
+            notebook(**args)
+        case "html":
+            from study.report import export_html
+
+            export_html(args["source"], args["target"], args["title"])
+        case "readme":
+            readme(**args)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,81 @@
+"""How the figures look, and where they go. The figures themselves are made in the notebooks."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+# One colour for one thing, in all figures (from the Okabe–Ito palette, which colour-blind readers can tell apart).
+COLOURS = {
+    "adasmooth": "#d55e00",
+    "adam": "#0072b2",
+    "adasmooth_delta": "#cc79a7",
+    "rmsprop": "#009e73",
+    "sgd": "#666666",
+    "NumPy": "#0072b2",
+    "JAX": "#e69f00",
+    "PyTorch": "#d55e00",
+    "GEMM floor": "#999999",
+}
+NAMES = {
+    "adasmooth": "AdaSmooth",
+    "adam": "Adam",
+    "adasmooth_delta": "AdaSmoothDelta",
+    "rmsprop": "RMSProp",
+    "sgd": "SGD",
+    "numpy": "NumPy",
+    "jax": "JAX",
+}
+
+
+def use_style():
+    """Set the style of all figures."""
+    sns.set_theme(context="notebook", style="whitegrid", rc={"axes.spines.top": False, "axes.spines.right": False})
+    plt.rcParams.update({"figure.dpi": 96, "savefig.dpi": 144, "savefig.bbox": "tight", "figure.constrained_layout.use": True})  # fmt: skip
+
+
+def save(figure, folder, name):
+    """Write a figure as `folder`/`name`.png, if there is a folder; without one (a reader's own session) nothing."""
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        # No software version inside: the same figure is the same file.
+        figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
+
+
+def contact_sheet(images, labels, class_names, each=8, seed=0):
+    """A row of `each` random images for every class. images (N, S, S, 3) uint8, labels (N,)"""
+    generator = np.random.default_rng(seed)
+    figure, axes = plt.subplots(len(class_names), each, figsize=(each * 1.15, len(class_names) * 1.15), squeeze=False)
+    for label, row in enumerate(axes):
+        members = np.flatnonzero(labels == label)
+        chosen = generator.choice(members, min(each, len(members)), replace=False)
+        for axis in row:
+            axis.set_axis_off()
+        for axis, index in zip(row, chosen, strict=False):
+            axis.imshow(images[index])
+        row[0].text(-0.08, 0.5, class_names[label], transform=row[0].transAxes, ha="right", va="center", fontsize=11)
+    return figure
+
+
+def learning_curves(histories, metrics, style=None, ncols=2):
+    """Mean over the seeds with a band of one standard deviation, a panel for each metric, a colour an optimizer.
+
+    Args:
+        histories: a row an epoch and run, as from `results.load_runs`.
+        metrics: {column: axis label}.
+        style: a column told apart by dashes, e.g. "backend".
+    """
+    figure, axes = plt.subplots(1, len(metrics), figsize=(5.2 * len(metrics), 3.8), squeeze=False)
+    named = histories.assign(**{column: histories[column].map(lambda v: NAMES.get(v, v)) for column in ("optimizer", "backend")})  # fmt: skip
+    palette = {NAMES[key]: COLOURS[key] for key in NAMES if key in COLOURS}
+    for axis, (column, label) in zip(axes[0], metrics.items(), strict=True):
+        last = axis is axes[0][-1]
+        sns.lineplot(
+            named, x="epoch", y=column, hue="optimizer", style=style, palette=palette,
+            hue_order=sorted(named.optimizer.unique()), errorbar="sd", ax=axis, legend="auto" if last else False,
+        )  # fmt: skip
+        axis.set(xlabel="epoch", ylabel=label)
+        if last:
+            sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure

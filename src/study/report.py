@@ -1,0 +1,163 @@
+"""From runs to what people read: sentences, tables, the README's generated part, and the HTML report.
+
+Every number is computed here from the run files; nothing is typed by hand.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from latex2mathml.converter import convert as latex_to_mathml
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import Preprocessor
+
+from study.config import PROJECT, ConfigError
+from study.plots import NAMES
+from study.results import load_runs, mean_and_deviation
+
+README = PROJECT / "README.md"
+PUBLISHED = PROJECT / "data" / "results" / "stanford_cars"
+DATASET_NAMES = {"stanford_cars": "Stanford Cars photographs", "rendered_cars": "rendered cars"}
+
+
+def comparison_table(runs):
+    """A row for each optimizer and implementation of the group `comparison`: quality and speed over the seeds."""
+    rows = []
+    for (optimizer, backend), cell in runs[runs.group == "comparison"].groupby(["optimizer", "backend"]):
+        rows.append(
+            {
+                "optimizer": NAMES[optimizer],
+                "implementation": NAMES[backend],
+                "learning rate": f"{cell.learning_rate.iloc[0]:g}",
+                "seeds": len(cell),
+                "test accuracy": mean_and_deviation(cell.test_accuracy),
+                "test loss": mean_and_deviation(cell.test_loss, percent=False),
+                "train loss": mean_and_deviation(cell.train_loss, percent=False),
+                "diverged": int(cell.diverged.sum()),
+                "images/s": f"{cell.images_per_second.median():,.0f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def question(runs):
+    """The opening sentence of a report."""
+    return (
+        f"AlexNet trained with AdaSmooth and with Adam on {DATASET_NAMES[runs.dataset.iloc[0]]}, in NumPy and in JAX: "
+        f"what came out of {len(runs)} runs."
+    )
+
+
+def setting(runs):
+    """One sentence: what was trained, on what, for how long, where."""
+    run = runs[runs.group == "comparison"].iloc[0]
+    counts = run["counts"]
+    return (
+        f"AlexNet at {run.image_size} px, width {run.width:g}, batch {run.batch_size}, {run.epochs} epochs, "
+        f"{run.schedule} learning rate; {DATASET_NAMES[run.dataset]}, {len(run.class_names)} classes ({run.label}), "
+        f"{counts['train']:,} training, {counts['validation']:,} validation and {counts['test']:,} test images; "
+        f"on {run.machine}. Means ± standard deviations over the seeds."
+    )
+
+
+def findings(runs, speed=None):
+    """What came out, in sentences (Markdown), each from the run files alone."""
+    comparison = runs[(runs.group == "comparison") & ~runs.diverged]
+    quality = {name: group for name, group in comparison.groupby("optimizer")}
+    sentences = []
+    if {"adam", "adasmooth"} <= set(quality):
+        chance = max(pd.Series(run_majority(runs)))
+        smooth, adam = quality["adasmooth"], quality["adam"]
+        paired = smooth.merge(adam, on=["backend", "seed"], suffixes=("", "_adam"))
+        differences = 100 * (paired.test_accuracy - paired.test_accuracy_adam)
+        spread = f" ± {differences.std(ddof=1):.1f}" if len(differences) > 1 else ""
+        sentences.append(
+            f"**Quality.** AdaSmooth ends at {mean_and_deviation(smooth.test_accuracy)} test accuracy "
+            f"(learning rate {smooth.learning_rate.iloc[0]:g}), Adam at {mean_and_deviation(adam.test_accuracy)} "
+            f"(learning rate {adam.learning_rate.iloc[0]:g}); the paired difference is {differences.mean():+.1f}{spread} "
+            f"points over {len(differences)} pairs of runs. Always guessing the most frequent class gives {chance:.1%}."
+        )
+    pairs = comparison.pivot_table(index=["optimizer", "seed"], columns="backend", values="test_accuracy")
+    if {"numpy", "jax"} <= set(pairs):
+        gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
+        sentences.append(
+            f"**Two implementations, one network.** From the same weights and batches, with dropout masks of their own, "
+            f"NumPy and JAX end {gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} pairs), "
+            f"NumPy's mean {gap.mean():+.1f} relative to JAX's."
+        )
+    if speed is not None:
+        largest = speed[speed.image_size == speed.image_size.max()]
+        medians = largest[largest.batch_size == largest.batch_size.max()].groupby("implementation").seconds.median()
+        parts = [f"{name} {1000 * medians[name]:,.0f} ms" for name in ("NumPy", "JAX", "PyTorch") if name in medians]
+        floor = f"; the matrix products alone would take {1000 * medians['GEMM floor']:,.0f} ms"
+        sentences.append(
+            f"**Speed.** Forward and backward at {largest.image_size.iloc[0]} px, batch "
+            f"{largest.batch_size.max()}, width {largest.width.iloc[0]:g}: {', '.join(parts)}{floor}."
+        )
+    return sentences
+
+
+def run_majority(runs):
+    """The share of the most frequent class among the test images of each run."""
+    return [max(map(sum, confusion)) / sum(map(sum, confusion)) for confusion in runs.confusion.dropna()]
+
+
+def load_speed(folder):
+    """The timings of the speed notebook, or None if they were not made."""
+    path = Path(folder) / "speed.csv"
+    return pd.read_csv(path) if path.exists() else None
+
+
+def generated_parts(folder=PUBLISHED):
+    """{marker: Markdown} for the README, from the published runs."""
+    runs, _ = load_runs(folder)
+    table = comparison_table(runs).to_markdown(index=False, disable_numparse=True)
+    bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, load_speed(folder)))
+    return {"findings": bullets, "results": f"{table}\n\n{setting(runs)}"}
+
+
+def update_readme(text, parts):
+    """`text` with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced by `parts[name]`."""
+    for name, content in parts.items():
+        pattern = re.compile(rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        text, count = pattern.subn(lambda match, new=content: f"{match[1]}{new}\n{match[2]}", text)
+        if count != 1:
+            raise ConfigError(f"README.md must have the markers <!-- {name}:begin --> and <!-- {name}:end --> once")
+    return text
+
+
+class MathToMathML(Preprocessor):
+    """Turn $...$ and $$...$$ of Markdown cells into MathML, which browsers draw without a script."""
+
+    formula = re.compile(r"```.*?```|`[^`]*`|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", re.DOTALL)
+
+    def preprocess_cell(self, cell, resources, index):
+        def mathml(match):
+            if match["block"]:
+                return "\n\n" + latex_to_mathml(match["block"].strip(), display="block") + "\n\n"
+            return latex_to_mathml(match["inline"]) if match["inline"] else match[0]
+
+        if cell.cell_type == "markdown":
+            cell.source = self.formula.sub(mathml, cell.source)
+        return cell, resources
+
+
+def export_html(notebook_path, html_path, title):
+    """Render an executed notebook as one self-contained page, its code left out.
+
+    Figures are inside as data, formulas are MathML, there is no script, and nothing is loaded from anywhere.
+    """
+    notebook = nbformat.read(notebook_path, as_version=4)
+    notebook.metadata["title"] = title
+    exporter = HTMLExporter(
+        template_name="report",
+        extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        embed_images=True,
+    )
+    exporter.register_preprocessor(MathToMathML, enabled=True)
+    html, _ = exporter.from_notebook_node(notebook)
+    Path(html_path).write_text(html)
