@@ -33,6 +33,7 @@ def notebook(source, target, parameters):
         ConfigError: there is no such notebook or parameter, or a ConfigError inside the notebook.
     """
     import papermill
+    from traitlets.config import Config
 
     if not Path(source).is_file():
         raise ConfigError(f"there is no notebook {source!r}")
@@ -45,7 +46,15 @@ def notebook(source, target, parameters):
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one in the home directory
     try:
         papermill.execute_notebook(
-            source, partial, parameters, cwd=PROJECT, progress_bar=False, stdout_file=sys.stdout, kernel_name="python3"
+            source,
+            partial,
+            parameters,
+            kernel_name="python3",
+            cwd=PROJECT,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            config=Config(KernelManager={"transport": "ipc"}),  # over TCP the kernel warns that it is not encrypted
         )
         partial.replace(target)
     except papermill.PapermillExecutionError as error:

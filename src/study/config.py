@@ -14,6 +14,7 @@ BACKENDS = ("jax", "numpy")
 OPTIMIZERS = ("adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
 WINDOWS = ("epoch", "training")
+SHORT = {"learning_rate": "lr"}  # in the names of runs
 
 
 def project_path(path):
@@ -173,15 +174,15 @@ def load_profile(name, data_dir=""):
     fields = [field.name for field in dataclasses.fields(RunConfig)]
     for group, settings in profile["runs"].items():
         fixed = {"dataset": dataset, "data_dir": data_dir} | settings
-        grid = fixed.pop("grid")
-        for key in [*fixed, *grid]:
-            check_choice(f"setting of {name}/{group} in study.yaml:", key, fields)
-        for values in itertools.product(*grid.values()):
-            config = RunConfig(**fixed, **dict(zip(grid, values, strict=True)))
-            runs[f"{group}/{'-'.join(map(_spell, grid, values))}"] = config
+        cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid")
+        for case, *values in itertools.product(cases, *grid.values()):
+            varied = case | dict(zip(grid, values, strict=True))
+            for key in fixed | varied:
+                check_choice(f"setting in study.yaml, {name}/{group}:", key, fields)
+            runs[f"{group}/{'-'.join(map(_spell, varied, varied.values()))}"] = RunConfig(**fixed | varied)
     return Profile(name, dataset, data_dir, runs, profile["speed"])
 
 
 def _spell(key, value):
     """How a value of the grid stands in a run's identifier: words as they are, numbers with their name."""
-    return value if isinstance(value, str) else f"{key}{value:g}"
+    return value if isinstance(value, str) else f"{SHORT.get(key, key)}{value:g}"

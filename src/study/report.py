@@ -156,7 +156,6 @@ def export_html(notebook_path, html_path, title):
         exclude_input=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        embed_images=True,
     )
     exporter.register_preprocessor(MathToMathML, enabled=True)
     html, _ = exporter.from_notebook_node(notebook)

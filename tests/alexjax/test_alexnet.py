@@ -1,0 +1,116 @@
+"""AlexNet in JAX and in NumPy are one network: same weights, same logits, same gradients, same losses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import nunes.autograd.functional as F
+from alexjax import adasmooth, alexnet
+from nunes import Tensor, models, optimizers
+
+SHAPE = {"num_classes": 10, "image_size": 67, "width": 0.125}
+
+
+def as_tree(state):
+    """{"conv1.weight": array} -> {"conv1": {"weight": array}}"""
+    tree = {}
+    for name, array in state.items():
+        layer, kind = name.split(".")
+        tree.setdefault(layer, {})[kind] = jnp.asarray(array)
+    return tree
+
+
+def batch(dtype, count=4, seed=0):
+    generator = np.random.default_rng(seed)
+    images = generator.standard_normal((count, 67, 67, 3)).astype(dtype)
+    return images, generator.integers(0, 10, count)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("norm", [True, False])
+def test_logits_and_all_gradients_agree(groups, norm, x64):
+    model = models.AlexNet(**SHAPE, groups=groups, local_response_norm=norm).astype(np.float64).eval()
+    params = as_tree(model.state_dict())
+    images, labels = batch(np.float64)
+
+    def loss_of(params):
+        logits = alexnet.apply(params, images, groups=groups, local_response_norm=norm)
+        return alexnet.cross_entropy(logits, labels), logits
+
+    (loss, expected), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+    logits = model(Tensor(images))
+    np.testing.assert_allclose(logits.data, expected, rtol=1e-9, atol=1e-9)
+    ours = F.cross_entropy(logits, labels)
+    ours.backward()
+    np.testing.assert_allclose(ours.item(), loss, rtol=1e-10)
+    names = [name for name, _ in model.named_parameters()]
+    assert len(names) == 16
+    for name, parameter in model.named_parameters():
+        layer, kind = name.split(".")
+        np.testing.assert_allclose(parameter.grad, gradients[layer][kind], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), ("float32", 1e-3)])
+@pytest.mark.parametrize("optimizer", ["adasmooth", "adam"])
+def test_twenty_steps_of_training_agree(optimizer, dtype, tolerance, x64):
+    model = models.AlexNet(**SHAPE, dropout=0.0).astype(dtype)
+    params = as_tree(model.state_dict())
+    if optimizer == "adasmooth":
+        ours, theirs = optimizers.AdaSmooth(model.parameters(), 1e-3, window=7), adasmooth(1e-3, window=7)
+    else:
+        ours, theirs = optimizers.Adam(model.parameters(), 1e-3), optax.adam(1e-3)
+    state, step = theirs.init(params), alexnet.train_step(theirs)
+    losses = []
+    for index in range(20):
+        images, labels = batch(dtype, 8, seed=index % 3)
+        loss = F.cross_entropy(model(Tensor(images)), labels)
+        ours.zero_grad()
+        loss.backward()
+        ours.step()
+        params, state, expected = step(params, state, images, labels, None)
+        np.testing.assert_allclose(loss.item(), expected, rtol=tolerance, err_msg=f"step {index}")
+        losses.append(loss.item())
+    assert losses[19] < 0.9 * losses[1]  # the same batch: they have learned something
+
+
+def test_shapes_and_counts():
+    shapes = jax.eval_shape(lambda key: alexnet.init(key, 1000), jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 60_965_224
+    model = models.AlexNet(**SHAPE)
+    ours = {name: array.shape for name, array in model.state_dict().items()}
+    theirs = alexnet.init(jax.random.key(0), **SHAPE)
+    assert ours == {f"{layer}.{kind}": array.shape for layer, kinds in theirs.items() for kind, array in kinds.items()}
+
+
+def test_init_is_he_normal_and_repeatable():
+    params = alexnet.init(jax.random.key(3), 10, 67, 0.5)
+    again = alexnet.init(jax.random.key(3), 10, 67, 0.5)
+    weight = params["fc7"]["weight"]
+    np.testing.assert_array_equal(weight, again["fc7"]["weight"])
+    assert abs(float(weight.std()) / np.sqrt(2 / weight.shape[0]) - 1) < 0.01
+    assert not any(params[layer]["bias"].any() for layer in params)
+
+
+def test_dropout_needs_a_key():
+    params = alexnet.init(jax.random.key(0), **SHAPE)
+    images, _ = batch(np.float32, 2)
+    plain = alexnet.apply(params, images, dropout=0.5)
+    np.testing.assert_array_equal(plain, alexnet.apply(params, images))
+    dropped = alexnet.apply(params, images, dropout=0.5, key=jax.random.key(1))
+    assert not np.allclose(plain, dropped)
+
+
+def test_an_image_size_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="one of 67, 99, 131.*got 224"):
+        alexnet.init(jax.random.key(0), 10, image_size=224)
+
+
+def test_training_compiles_once():
+    params = alexnet.init(jax.random.key(0), **SHAPE)
+    solver = adasmooth(window=3)
+    state, step = solver.init(params), alexnet.train_step(solver, dropout=0.5)
+    for index in range(4):
+        params, state, _ = step(params, state, *batch(np.float32, seed=index), jax.random.key(index))
+    assert step._cache_size() == 1

@@ -1,0 +1,103 @@
+"""The engine: order, accumulation, freeing, and its error messages."""
+
+import numpy as np
+import pytest
+
+import nunes.autograd.functional as F
+from nunes import Tensor, no_grad
+
+
+def leaf(*values):
+    return Tensor(np.array(values, np.float64), requires_grad=True)
+
+
+def test_gradients_accumulate_over_shared_nodes():
+    x = leaf(3.0)
+    y = x * x + x  # x is reached by three edges, y' = 2x + 1
+    z = y * y  # and y by two, z' = 2·y·y' = 2·12·7
+    z.backward()
+    assert x.grad.item() == 168
+
+
+def test_a_diamond_is_visited_once():
+    x = leaf(1.0)
+    for _ in range(60):  # 2^60 paths
+        x_next = x + x
+        x = x_next
+    x.backward()
+
+
+def test_a_long_chain_does_not_overflow_the_stack():
+    x = leaf(1.0)
+    y = x
+    for _ in range(5000):
+        y = y + 1.0
+    y.backward()
+    assert x.grad.item() == 1
+
+
+def test_gradients_of_two_backwards_add_up():
+    x = leaf(2.0)
+    (x * 3.0).backward()
+    (x * 4.0).backward()
+    assert x.grad.item() == 7
+
+
+def test_leaves_do_not_share_their_gradients_memory():
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = np.ones(2)
+    (x + y).backward(seed)
+    x.grad *= 10
+    np.testing.assert_array_equal(y.grad, [1, 1])
+    np.testing.assert_array_equal(seed, [1, 1])
+
+
+def test_the_graph_is_freed():
+    x = leaf(2.0)
+    y = x * x
+    y.backward()
+    with pytest.raises(RuntimeError, match="freed by an earlier backward"):
+        y.backward()
+    with pytest.raises(RuntimeError, match="freed by an earlier backward"):
+        (y + 1.0).backward()
+
+
+def test_only_a_single_number_needs_no_seed():
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) is not a single number"):
+        (leaf(1.0, 2.0) * 2.0).backward()
+    with pytest.raises(ValueError, match=r"gradient has shape \(3,\), the tensor \(2,\)"):
+        (leaf(1.0, 2.0) * 2.0).backward(np.ones(3))
+    with pytest.raises(RuntimeError, match="depends on nothing"):
+        Tensor(np.ones(1)).backward()
+
+
+def test_no_grad_records_nothing():
+    x = leaf(1.0)
+    with no_grad():
+        y = x * 2.0
+        with no_grad():
+            pass
+        assert not (x * 2.0).requires_grad
+    assert y.node is None
+    assert (x * 2.0).requires_grad
+
+
+def test_constants_get_no_gradient_and_cost_none():
+    x, w = Tensor(np.ones((1, 4, 4, 1))), Tensor(np.ones((2, 2, 1, 1)), requires_grad=True)
+    y = F.conv2d(x, w)
+    assert y.node.needs == (False, True)
+    y.sum().backward()
+    assert x.grad is None
+    assert w.grad.sum() == 36
+
+
+def test_tensors():
+    assert Tensor(1.5).dtype == np.float32
+    assert Tensor([1, 2]).dtype.kind == "i"
+    assert Tensor(np.float64(1.5)).dtype == np.float64
+    with pytest.raises(TypeError, match="only floating dtypes"):
+        Tensor([1, 2], requires_grad=True)
+    with pytest.raises(TypeError, match="already"):
+        Tensor(Tensor(1.0))
+    assert "requires_grad=True" in repr(leaf(1.0))
+    assert "Multiply" in repr(leaf(1.0) * 2.0)

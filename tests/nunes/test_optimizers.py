@@ -1,0 +1,128 @@
+"""The optimizers: AdaSmooth against the paper's reference, the others against optax, both in float64."""
+
+import adasmooth_reference as reference
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nunes import Tensor, optimizers
+
+START = np.linspace(-1, 1, 12)
+
+
+def run(optimizer_class, gradients, **options):
+    """The parameters after each step with the given gradients."""
+    x = Tensor(START.copy(), requires_grad=True)
+    optimizer = optimizer_class([x], **options)
+    path = []
+    for gradient in gradients:
+        x.grad = gradient.copy()
+        optimizer.step()
+        np.testing.assert_array_equal(x.grad, gradient)
+        path.append(x.data.copy())
+    return np.array(path)
+
+
+@pytest.mark.parametrize("window", [None, 1, 2, 7, 64])
+@pytest.mark.parametrize("initial_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("name", ["adasmooth", "adasmooth_delta"])
+def test_adasmooth_is_the_papers(name, window, initial_ratio):
+    optimizer = {"adasmooth": optimizers.AdaSmooth, "adasmooth_delta": optimizers.AdaSmoothDelta}[name]
+    gradients = reference.trying_gradients()
+    options = {"window": window, "initial_ratio": initial_ratio, "learning_rate": lambda t: 1e-2 / (1 + t / 50)}
+    expected = getattr(reference, name)(START, gradients, **options)
+    np.testing.assert_allclose(run(optimizer, gradients, **options), expected, rtol=1e-10, atol=1e-13)
+
+
+def test_the_first_step_is_at_most_two_learning_rates():
+    gradients = np.full((1, 12), 7.0)
+    assert np.abs(run(optimizers.AdaSmooth, gradients) - START).max() < 2.1e-3
+    trap = run(optimizers.AdaSmooth, gradients, initial_ratio=0.0)
+    assert np.abs(trap - START).max() > 99e-3
+
+
+OPTAX = {
+    "SGD": (optimizers.SGD, optax.sgd(1e-2), {"learning_rate": 1e-2}),
+    "SGD with momentum": (optimizers.SGD, optax.sgd(1e-2, 0.9), {"learning_rate": 1e-2, "momentum": 0.9}),
+    "Adam": (optimizers.Adam, optax.adam(1e-3), {}),
+    "RMSProp": (optimizers.RMSProp, optax.rmsprop(1e-3, 0.99, 1e-6, eps_in_sqrt=True), {}),
+    "AdaSmooth with ρ1 = ρ2 = 0.9 is RMSProp": (
+        optimizers.AdaSmooth,
+        optax.rmsprop(1e-3, 0.99, 1e-6, eps_in_sqrt=True),
+        {"rho1": 0.9, "rho2": 0.9},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTAX)
+def test_against_optax(name, x64):
+    ours, theirs, options = OPTAX[name]
+    gradients = reference.trying_gradients()
+    params, update = jnp.asarray(START), jax.jit(theirs.update)
+    state, expected = theirs.init(params), []
+    for gradient in gradients:
+        updates, state = update(jnp.asarray(gradient), state, params)
+        params = optax.apply_updates(params, updates)
+        expected.append(np.asarray(params))
+    np.testing.assert_allclose(run(ours, gradients, **options), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer_class", [optimizers.AdaSmooth, optimizers.AdaSmoothDelta, optimizers.Adam])
+def test_zero_huge_and_tiny_gradients_in_float32(optimizer_class):
+    x = Tensor(np.zeros(4, np.float32), requires_grad=True)
+    optimizer = optimizer_class([x])
+    for _ in range(50):
+        x.grad = np.array([0, 1e18, 1e-30, -1], np.float32)
+        optimizer.step()
+        assert np.isfinite(x.data).all()
+    assert x.data[0] == 0
+    assert (x.data[[1, 3]] != 0).all()
+
+
+def test_blocks_and_threads_do_not_matter(monkeypatch):
+    generator = np.random.default_rng(0)
+    gradient = generator.standard_normal(100_000)
+
+    def train():
+        x = Tensor(np.ones(100_000), requires_grad=True)
+        optimizer = optimizers.AdaSmooth([x], window=3)
+        for _ in range(5):
+            x.grad = gradient
+            optimizer.step()
+        return x.data
+
+    expected = train()
+    for block, threads in ((1 << 10, 1), (1 << 12, 2), (1 << 20, 5)):
+        monkeypatch.setattr("nunes.parallel.BLOCK", block)
+        monkeypatch.setattr("nunes.parallel._num_threads", threads)
+        np.testing.assert_array_equal(train(), expected)
+
+
+def test_state_is_saved_and_restored():
+    gradients = reference.trying_gradients(20)
+    whole = run(optimizers.AdaSmooth, gradients, window=6)
+    x = Tensor(START.copy(), requires_grad=True)
+    first = optimizers.AdaSmooth([x], window=6)
+    for gradient in gradients[:10]:
+        x.grad = gradient
+        first.step()
+    second = optimizers.AdaSmooth([x], window=6)
+    second.load_state_dict(first.state_dict())
+    for gradient in gradients[10:]:
+        x.grad = gradient
+        second.step()
+    np.testing.assert_array_equal(x.data, whole[-1])
+    with pytest.raises(ValueError, match="not this optimizer's"):
+        optimizers.Adam([x]).load_state_dict(first.state_dict())
+
+
+def test_bad_constants_are_named():
+    x = [Tensor(np.ones(1), requires_grad=True)]
+    with pytest.raises(ValueError, match="rho1=0.9 and rho2=0.5"):
+        optimizers.AdaSmooth(x, rho1=0.9, rho2=0.5)
+    with pytest.raises(ValueError, match="window must be None or at least 1 step, got 0"):
+        optimizers.AdaSmooth(x, window=0)
+    with pytest.raises(ValueError, match="no parameters"):
+        optimizers.Adam([])
