@@ -14,6 +14,9 @@ RUNS = [f"{RESULTS}/{run}.json" for run in PROFILE.runs]
 DATA = f"-p dataset {PROFILE.dataset} -p data_dir '{PROFILE.data_dir}'"
 SIZES = sorted({(run.label, run.image_size) for run in PROFILE.runs.values()})
 LABEL, SIZE = SIZES[0]
+CONVERGENCE = ["convergence", "implementations", "confusion"]
+if any(run.startswith("learning_rate/") for run in PROFILE.runs):
+    CONVERGENCE.append("learning_rate")
 
 
 wildcard_constraints:
@@ -100,7 +103,7 @@ rule convergence:
         notebook="notebooks/04_convergence.ipynb",
     output:
         f"{BUILD}/notebooks/04_convergence.ipynb",
-        [f"{FIGURES}/{name}.png" for name in ("convergence", "implementations", "learning_rate", "confusion")],
+        [f"{FIGURES}/{name}.png" for name in CONVERGENCE],
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
 

@@ -69,7 +69,8 @@ def conv(layer, x, stride=1, padding=0, groups=1):
 def lrn(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
     """Local response normalisation (section 3.3). (N, H, W, C) -> same
 
-    x_c / (k + alpha · Σ x_c'²)^beta over the `size` channels around c. As in the paper, alpha multiplies the sum (PyTorch divides it by `size` first).
+    x_c / (k + alpha · Σ x_c'²)^beta over the `size` channels around c. As in the paper, alpha multiplies the sum;
+    PyTorch divides it by `size` first.
     """
     half, channels = size // 2, x.shape[3]
     squares = jnp.pad(jnp.square(x), ((0, 0), (0, 0), (0, 0), (half, half)))

@@ -61,7 +61,12 @@ class AlexNet(nn.Sequential):
             return nn.Conv2d(inputs, outputs, kernel, **options, generator=weights)
 
         def norm():
-            return nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0) if local_response_norm else nn.Sequential()
+            return (
+                nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0) if local_response_norm else nn.Sequential()
+            )
+
+        def drop():
+            return nn.Dropout(dropout, masks)
 
         c1, c2, c3, c4, c5, hidden = map(scaled, (96, 256, 384, 384, 256, 4096))
         last = (image_size - 35) // 32  # height and width after the last pool: 1, 2, ..., 6 at 227 px
@@ -72,8 +77,8 @@ class AlexNet(nn.Sequential):
             conv4=conv(c3, c4, 3, padding=1, groups=groups), relu4=nn.ReLU(),
             conv5=conv(c4, c5, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=nn.MaxPool2d(3, 2),
             flatten=nn.Flatten(),
-            fc6=nn.Linear(last * last * c5, hidden, generator=weights), relu6=nn.ReLU(), drop6=nn.Dropout(dropout, masks),
-            fc7=nn.Linear(hidden, hidden, generator=weights), relu7=nn.ReLU(), drop7=nn.Dropout(dropout, masks),
+            fc6=nn.Linear(last * last * c5, hidden, generator=weights), relu6=nn.ReLU(), drop6=drop(),
+            fc7=nn.Linear(hidden, hidden, generator=weights), relu7=nn.ReLU(), drop7=drop(),
             fc8=nn.Linear(hidden, num_classes, generator=weights),
         )  # fmt: skip
         self.image_size = image_size
@@ -86,7 +91,9 @@ class AlexNet(nn.Sequential):
 
     def forward(self, images):
         if images.shape[1:] != (self.image_size, self.image_size, 3):
-            raise ValueError(f"AlexNet: images must be (N, {self.image_size}, {self.image_size}, 3), got {images.shape}")
+            raise ValueError(
+                f"AlexNet: images must be (N, {self.image_size}, {self.image_size}, 3), got {images.shape}"
+            )
         return super().forward(images)
 
     def reseed_dropout(self, *seed):

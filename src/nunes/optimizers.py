@@ -141,9 +141,7 @@ class AdaSmooth(Optimizer):
 
     slots = ("s", "n", "v")
 
-    def __init__(
-        self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0
-    ):
+    def __init__(self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
         super().__init__(parameters, learning_rate)
         check_constants(type(self).__name__, rho1, rho2, window)
         self.rho1, self.rho2, self.eps, self.window, self.initial_ratio = rho1, rho2, eps, window, initial_ratio
@@ -182,9 +180,7 @@ class AdaSmoothDelta(AdaSmooth):
 
     slots = ("s", "n", "v", "u")
 
-    def __init__(
-        self, parameters, learning_rate=0.5, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0
-    ):
+    def __init__(self, parameters, learning_rate=0.5, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
         super().__init__(parameters, learning_rate, rho1, rho2, eps, window, initial_ratio)
 
     def update(self, rate, x, g, s, n, v, u):

@@ -18,7 +18,7 @@ class Tensor:
         requires_grad: whether `backward` is to leave a gradient in `.grad`. Only for floating dtypes.
     """
 
-    __slots__ = ("data", "grad", "requires_grad", "node", "__weakref__")
+    __slots__ = ("__weakref__", "data", "grad", "node", "requires_grad")
     __array_ufunc__ = None  # so that ndarray + Tensor comes to Tensor.__radd__
 
     def __init__(self, array, requires_grad=False):
@@ -98,3 +98,15 @@ def apply(function, *inputs):
         output.requires_grad, output.node = True, function
         function.inputs = tensors
     return output
+
+
+def operation(function_class):
+    """The function of tensors that a Function computes: first the arguments of its `forward`, then its options."""
+    count = function_class.forward.__code__.co_argcount - 1
+
+    def function(*arguments, **options):
+        return apply(function_class(*arguments[count:], **options), *arguments[:count])
+
+    function.__name__ = function.__qualname__ = function_class.__name__.lower()
+    function.__doc__ = function_class.__doc__
+    return function

@@ -3,12 +3,13 @@
 import argparse
 import ast
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from study.config import PROJECT, ConfigError, check_choice, load_profile, project_path
+from study.config import PROJECT, ConfigError, RunConfig, check_choice, load_profile, project_path
 
 
 def report(profile, data_dir, cores):
@@ -40,9 +41,11 @@ def notebook(source, target, parameters):
     known = papermill.inspect_notebook(source)
     for name in parameters:
         check_choice(f"parameter of {Path(source).name}:", name, sorted(known))
+    check_run({name: parse(each["default"]) for name, each in known.items()} | parameters)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
+    print(f"running {Path(source).name} -> {target}", flush=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one in the home directory
     try:
         papermill.execute_notebook(
@@ -65,11 +68,21 @@ def notebook(source, target, parameters):
         partial.unlink(missing_ok=True)
 
 
+def check_run(parameters):
+    """Check those parameters that are a run's before a kernel is started for them."""
+    fields = {field.name for field in dataclasses.fields(RunConfig)}
+    config = RunConfig(**{name: value for name, value in parameters.items() if name in fields})
+    if config.data_dir and not config.data_dir.endswith(".npz"):
+        from study.builders import find_photographs
+
+        find_photographs(project_path(config.data_dir))
+
+
 def parse(value):
     """A parameter as typed: a number or True/False if it reads as one, else the text itself."""
     with contextlib.suppress(ValueError, SyntaxError):
         literal = ast.literal_eval(value)
-        if isinstance(literal, int | float | bool):
+        if isinstance(literal, int | float | bool | str):
             return literal
     return value
 

@@ -4,6 +4,7 @@ An example is {"image": the stored PNG or JPEG, "label": index of the class, "fi
 stored S × S, S the network's size plus a margin for random crops.
 """
 
+import contextlib
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 from PIL import Image
 
 from study import rendered_cars
 from study.config import ConfigError
+
+logging.set_verbosity(logging.ERROR)  # TFDS warns that our configurations are our own
+tfds.disable_progress_bar()
 
 RENDERED_COUNTS = {"train": 2400, "validation": 400, "test": 800}
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
@@ -57,7 +62,7 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, source, size, data_dir):
-        self.source, self.size = source, size
+        self.source, self.size, self.skipped = Path(source), size, []
         self.files, self.class_names, self.layout = find_photographs(source)
         listing = sorted((path.relative_to(source).as_posix(), path.stat().st_size) for path, *_ in self.files)
         self.digest = _digest(listing, VALIDATION)
@@ -77,7 +82,7 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
             for (path, label), image in zip(files, pool.map(self._shrink, files), strict=True):
                 name = path.relative_to(self.source).as_posix()
                 if image is None:
-                    print(f"skipped {name}: not a readable image", flush=True)
+                    self.skipped.append(name)
                 else:
                     yield name, {"image": image, "label": label, "file": name}
 
@@ -90,6 +95,17 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
         buffer = io.BytesIO()
         small.save(buffer, "jpeg", quality=92)
         return buffer.getvalue()
+
+
+def prepare(builder):
+    """Write the array_record files unless they are there; TFDS renames them into place when they are complete."""
+    if builder.data_path.exists():
+        return
+    print(f"preparing {builder.name} at {builder.size} px (once) ...", flush=True)
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own messages speak of downloads
+        builder.download_and_prepare(file_format="array_record")
+    for name in getattr(builder, "skipped", []):
+        print(f"skipped {name}: not a readable image", flush=True)
 
 
 def _digest(*ingredients):

@@ -98,7 +98,7 @@ class RunConfig:
         }.items():
             check_choice(name, getattr(self, name), choices)
         if self.image_size < 67 or (self.image_size - 67) % 32:
-            raise ConfigError(f"image_size {self.image_size} does not fit AlexNet's strides (choices: 67, 99, 131, 163, 195, 227)")  # fmt: skip
+            raise ConfigError(f"AlexNet cannot take image_size {self.image_size} (choices: 67, 99, 131, 163, 195, 227)")
         for name in ("width", "learning_rate", "batch_size", "epochs"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
@@ -167,7 +167,9 @@ def load_profile(name, data_dir=""):
     profile = profiles[name]
     dataset = "stanford_cars" if data_dir else profile["dataset"]
     if dataset != "rendered_cars" and not data_dir:
-        raise ConfigError(f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)")
+        raise ConfigError(
+            f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)"
+        )
     if data_dir and not project_path(data_dir).is_dir():
         raise ConfigError(f"DATA_DIR {data_dir!r} is not a directory")
     runs = {}

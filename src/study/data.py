@@ -111,7 +111,6 @@ def _load_prepared(name, data_dir, size):
 
     from study import builders
 
-    tfds.disable_progress_bar()
     prepared = PROJECT / "data" / "prepared"
     if name == "rendered_cars":
         builder = builders.RenderedCars(size, data_dir=prepared)
@@ -119,9 +118,7 @@ def _load_prepared(name, data_dir, size):
         if not data_dir:
             raise ConfigError("stanford_cars needs data_dir, the folder with the photographs (see data/README.md)")
         builder = builders.StanfordCars(data_dir, size, data_dir=prepared)
-    if not builder.data_path.exists():
-        print(f"preparing {name} at {size} px (once) ...", flush=True)
-    builder.download_and_prepare(file_format="array_record")
+    builders.prepare(builder)
     stored = {}
     for split in ("train", "validation", "test"):
         examples = list(builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()}))

@@ -32,7 +32,8 @@ NAMES = {
 def use_style():
     """Set the style of all figures."""
     sns.set_theme(context="notebook", style="whitegrid", rc={"axes.spines.top": False, "axes.spines.right": False})
-    plt.rcParams.update({"figure.dpi": 96, "savefig.dpi": 144, "savefig.bbox": "tight", "figure.constrained_layout.use": True})  # fmt: skip
+    plt.rcParams.update({"figure.dpi": 96, "savefig.dpi": 144, "savefig.bbox": "tight"})
+    plt.rcParams["figure.constrained_layout.use"] = True
 
 
 def save(figure, folder, name):
@@ -46,7 +47,10 @@ def save(figure, folder, name):
 def contact_sheet(images, labels, class_names, each=8, seed=0):
     """A row of `each` random images for every class. images (N, S, S, 3) uint8, labels (N,)"""
     generator = np.random.default_rng(seed)
-    figure, axes = plt.subplots(len(class_names), each, figsize=(each * 1.15, len(class_names) * 1.15), squeeze=False)
+    figure, axes = plt.subplots(
+        len(class_names), each, figsize=(each * 1.05 + 1, len(class_names) * 1.05), squeeze=False
+    )
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     for label, row in enumerate(axes):
         members = np.flatnonzero(labels == label)
         chosen = generator.choice(members, min(each, len(members)), replace=False)
@@ -67,7 +71,7 @@ def learning_curves(histories, metrics, style=None, ncols=2):
         style: a column told apart by dashes, e.g. "backend".
     """
     figure, axes = plt.subplots(1, len(metrics), figsize=(5.2 * len(metrics), 3.8), squeeze=False)
-    named = histories.assign(**{column: histories[column].map(lambda v: NAMES.get(v, v)) for column in ("optimizer", "backend")})  # fmt: skip
+    named = histories.replace({"optimizer": NAMES, "backend": NAMES})
     palette = {NAMES[key]: COLOURS[key] for key in NAMES if key in COLOURS}
     for axis, (column, label) in zip(axes[0], metrics.items(), strict=True):
         last = axis is axes[0][-1]

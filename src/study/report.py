@@ -22,7 +22,7 @@ DATASET_NAMES = {"stanford_cars": "Stanford Cars photographs", "rendered_cars": 
 
 
 def comparison_table(runs):
-    """A row for each optimizer and implementation of the group `comparison`: quality and speed over the seeds."""
+    """A row for each optimizer and implementation of the group `comparison`: test quality over the seeds."""
     rows = []
     for (optimizer, backend), cell in runs[runs.group == "comparison"].groupby(["optimizer", "backend"]):
         rows.append(
@@ -35,7 +35,6 @@ def comparison_table(runs):
                 "test loss": mean_and_deviation(cell.test_loss, percent=False),
                 "train loss": mean_and_deviation(cell.train_loss, percent=False),
                 "diverged": int(cell.diverged.sum()),
-                "images/s": f"{cell.images_per_second.median():,.0f}",
             }
         )
     return pd.DataFrame(rows)
@@ -75,16 +74,17 @@ def findings(runs, speed=None):
         sentences.append(
             f"**Quality.** AdaSmooth ends at {mean_and_deviation(smooth.test_accuracy)} test accuracy "
             f"(learning rate {smooth.learning_rate.iloc[0]:g}), Adam at {mean_and_deviation(adam.test_accuracy)} "
-            f"(learning rate {adam.learning_rate.iloc[0]:g}); the paired difference is {differences.mean():+.1f}{spread} "
-            f"points over {len(differences)} pairs of runs. Always guessing the most frequent class gives {chance:.1%}."
+            f"(learning rate {adam.learning_rate.iloc[0]:g}); the paired difference is "
+            f"{differences.mean():+.1f}{spread} points over {len(differences)} pairs of runs (same seed, same "
+            f"implementation). Always guessing the most frequent class gives {chance:.1%}."
         )
     pairs = comparison.pivot_table(index=["optimizer", "seed"], columns="backend", values="test_accuracy")
     if {"numpy", "jax"} <= set(pairs):
         gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
         sentences.append(
-            f"**Two implementations, one network.** From the same weights and batches, with dropout masks of their own, "
-            f"NumPy and JAX end {gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} pairs), "
-            f"NumPy's mean {gap.mean():+.1f} relative to JAX's."
+            "**Two implementations, one network.** From the same weights and batches, with dropout masks of their "
+            f"own, NumPy and JAX end {gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} "
+            f"pairs), NumPy's mean {gap.mean():+.1f} relative to JAX's."
         )
     if speed is not None:
         largest = speed[speed.image_size == speed.image_size.max()]

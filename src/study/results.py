@@ -74,7 +74,7 @@ def load_runs(folder):
     """
     folder = Path(folder)
     rows, tables = [], []
-    for path in sorted(folder.rglob("*/*.json")):
+    for path in sorted(folder.glob("*/*.json")):
         record = json.loads(path.read_text())
         name = path.relative_to(folder).with_suffix("").as_posix()
         identity = {"run": name, "group": path.parent.name} | record["config"]

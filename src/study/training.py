@@ -165,7 +165,9 @@ def train(config, checkpoint=None):
     """
     dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size)
     if len(dataset.train) < config.batch_size:
-        raise data.ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
+        raise data.ConfigError(
+            f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images"
+        )
     mean, std = data.normalisation(dataset.train.images)
 
     def normalise(images):
@@ -217,9 +219,7 @@ def train(config, checkpoint=None):
     progress.close()
 
     history = pd.DataFrame(rows)
-    test_loss, test_accuracy, logits = evaluate(
-        backend, dataset.test, config.image_size, config.batch_size, normalise
-    )
+    test_loss, test_accuracy, logits = evaluate(backend, dataset.test, config.image_size, config.batch_size, normalise)
     # The first epoch holds compilation and warming up; the others tell the speed.
     typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
     summary = {

@@ -162,7 +162,7 @@ def test_the_example_in_the_docstring():
 
 
 def test_bad_constants_are_named():
-    with pytest.raises(ValueError, match="rho1=0.9 and rho2=0.5"):
+    with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):
         adasmooth(rho1=0.9, rho2=0.5)
     with pytest.raises(ValueError, match="window must be None or at least 1 step, got 0"):
         adasmooth_delta(window=0)

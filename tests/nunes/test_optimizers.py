@@ -120,7 +120,7 @@ def test_state_is_saved_and_restored():
 
 def test_bad_constants_are_named():
     x = [Tensor(np.ones(1), requires_grad=True)]
-    with pytest.raises(ValueError, match="rho1=0.9 and rho2=0.5"):
+    with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):
         optimizers.AdaSmooth(x, rho1=0.9, rho2=0.5)
     with pytest.raises(ValueError, match="window must be None or at least 1 step, got 0"):
         optimizers.AdaSmooth(x, window=0)

@@ -4,21 +4,3 @@ from nunes.nn.activations import ReLU, Sigmoid, Softmax, Tanh
 from nunes.nn.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d
 from nunes.nn.losses import CrossEntropyLoss, MSELoss
 from nunes.nn.module import Module, Parameter, Sequential
-
-__all__ = [
-    "Conv2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Flatten",
-    "Linear",
-    "LocalResponseNorm",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-]

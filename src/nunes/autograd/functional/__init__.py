@@ -5,72 +5,9 @@ derivation. By convention dL/d(output) is called `gradient`, or dy in the deriva
 returns dx = dy · ∂y/∂x.
 """
 
-from nunes.autograd.functional.activations import (
-    cross_entropy,
-    log_softmax,
-    relu,
-    sigmoid,
-    softmax,
-    tanh,
-)
+from nunes.autograd.functional.activations import cross_entropy, log_softmax, relu, sigmoid, softmax, tanh
 from nunes.autograd.functional.common import (
-    absolute,
-    add,
-    clip,
-    concatenate,
-    divide,
-    exp,
-    getitem,
-    linear,
-    log,
-    matmul,
-    mean,
-    multiply,
-    negative,
-    power,
-    reshape,
-    sqrt,
-    subtract,
-    sum,
-    transpose,
-)
-from nunes.autograd.functional.vision import (
-    conv2d,
-    dropout,
-    flatten,
-    local_response_norm,
-    max_pool2d,
-)
-
-__all__ = [
-    "absolute",
-    "add",
-    "clip",
-    "concatenate",
-    "conv2d",
-    "cross_entropy",
-    "divide",
-    "dropout",
-    "exp",
-    "flatten",
-    "getitem",
-    "linear",
-    "local_response_norm",
-    "log",
-    "log_softmax",
-    "matmul",
-    "max_pool2d",
-    "mean",
-    "multiply",
-    "negative",
-    "power",
-    "relu",
-    "reshape",
-    "sigmoid",
-    "softmax",
-    "sqrt",
-    "subtract",
-    "sum",
-    "tanh",
-    "transpose",
-]
+    absolute, add, clip, concatenate, divide, exp, getitem, linear, log, matmul, mean, multiply, negative, power,
+    reshape, sqrt, subtract, sum, transpose,
+)  # fmt: skip
+from nunes.autograd.functional.vision import conv2d, dropout, flatten, local_response_norm, max_pool2d

@@ -4,10 +4,12 @@ import numpy as np
 
 from nunes import parallel
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply
+from nunes.tensor import Tensor, apply, operation
 
 
 class ReLU(Function):
+    """max(x, 0), with gradient 0 at 0."""
+
     def forward(self, x):
         self.y = np.empty(x.shape, x.dtype)
         parallel.elementwise(lambda x, y: np.maximum(x, 0, out=y), x, self.y)
@@ -20,6 +22,8 @@ class ReLU(Function):
 
 
 class Sigmoid(Function):
+    """1 / (1 + e^−x)."""
+
     def forward(self, x):
         self.y = np.exp(-np.logaddexp(0, -x))  # 1 / (1 + e^−x) without overflow
         return self.y
@@ -29,6 +33,8 @@ class Sigmoid(Function):
 
 
 class Tanh(Function):
+    """The hyperbolic tangent."""
+
     def forward(self, x):
         self.y = np.tanh(x)
         return self.y
@@ -44,7 +50,9 @@ def _log_softmax(x, axis):
 
 
 class Softmax(Function):
-    def __init__(self, axis):
+    """e^x / Σ e^x along `axis`."""
+
+    def __init__(self, axis=-1):
         self.axis = axis
 
     def forward(self, x):
@@ -58,7 +66,9 @@ class Softmax(Function):
 
 
 class LogSoftmax(Function):
-    def __init__(self, axis):
+    """x − log Σ e^x along `axis`: the logarithm of the softmax, computed without overflow."""
+
+    def __init__(self, axis=-1):
         self.axis = axis
 
     def forward(self, x):
@@ -89,29 +99,7 @@ class CrossEntropy(Function):
         return dx
 
 
-def relu(x):
-    """max(x, 0), with gradient 0 at 0."""
-    return apply(ReLU(), x)
-
-
-def sigmoid(x):
-    """1 / (1 + e^−x)."""
-    return apply(Sigmoid(), x)
-
-
-def tanh(x):
-    """The hyperbolic tangent."""
-    return apply(Tanh(), x)
-
-
-def softmax(x, axis=-1):
-    """e^x / Σ e^x along `axis`."""
-    return apply(Softmax(axis), x)
-
-
-def log_softmax(x, axis=-1):
-    """x − log Σ e^x along `axis`: the logarithm of the softmax, computed without overflow."""
-    return apply(LogSoftmax(axis), x)
+relu, sigmoid, tanh, softmax, log_softmax = map(operation, (ReLU, Sigmoid, Tanh, Softmax, LogSoftmax))
 
 
 def cross_entropy(logits, labels):

@@ -4,7 +4,7 @@ import numpy as np
 
 from nunes import parallel
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply
+from nunes.tensor import Tensor, apply, operation
 
 
 def unbroadcast(gradient, shape):
@@ -23,6 +23,8 @@ def unbroadcast(gradient, shape):
 
 
 class Add(Function):
+    """x + y, element-wise with broadcasting."""
+
     def forward(self, x, y):
         self.shapes = x.shape, y.shape
         return x + y
@@ -32,6 +34,8 @@ class Add(Function):
 
 
 class Subtract(Function):
+    """x − y, element-wise with broadcasting."""
+
     def forward(self, x, y):
         self.shapes = x.shape, y.shape
         return x - y
@@ -41,6 +45,8 @@ class Subtract(Function):
 
 
 class Multiply(Function):
+    """x · y, element-wise with broadcasting."""
+
     def forward(self, x, y):
         self.x, self.y = x, y
         return x * y
@@ -53,6 +59,8 @@ class Multiply(Function):
 
 
 class Divide(Function):
+    """x / y, element-wise with broadcasting."""
+
     def forward(self, x, y):
         self.x, self.y = x, y
         return x / y
@@ -80,6 +88,8 @@ class Power(Function):
 
 
 class Negative(Function):
+    """−x."""
+
     def forward(self, x):
         return -x
 
@@ -91,6 +101,8 @@ class Negative(Function):
 
 
 class Exp(Function):
+    """e^x."""
+
     def forward(self, x):
         self.y = np.exp(x)
         return self.y
@@ -100,6 +112,8 @@ class Exp(Function):
 
 
 class Log(Function):
+    """The natural logarithm."""
+
     def forward(self, x):
         self.x = x
         return np.log(x)
@@ -109,6 +123,8 @@ class Log(Function):
 
 
 class Sqrt(Function):
+    """The square root."""
+
     def forward(self, x):
         self.y = np.sqrt(x)
         return self.y
@@ -118,16 +134,20 @@ class Sqrt(Function):
 
 
 class Absolute(Function):
+    """|x|, with gradient 0 at 0."""
+
     def forward(self, x):
         self.x = x
         return np.abs(x)
 
-    def backward(self, gradient):  # the subgradient 0 at 0
+    def backward(self, gradient):
         return gradient * np.sign(self.x)
 
 
 class Clip(Function):
-    def __init__(self, low, high):
+    """x limited to [low, high]; outside, the gradient is 0."""
+
+    def __init__(self, low=-np.inf, high=np.inf):
         self.low, self.high = low, high
 
     def forward(self, x):
@@ -142,7 +162,7 @@ class Clip(Function):
 
 
 class Matmul(Function):
-    """x @ y for stacks of matrices. (..., M, K) @ (..., K, N) -> (..., M, N)"""
+    """The matrix product. (..., M, K) @ (..., K, N) -> (..., M, N). Raises ValueError if the shapes do not fit."""
 
     def forward(self, x, y):
         if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
@@ -181,6 +201,8 @@ class Linear(Function):
 
 
 class Sum(Function):
+    """The sum over `axis` (an int, a tuple, or None for all)."""
+
     def __init__(self, axis=None, keepdims=False):
         self.axis, self.keepdims = axis, keepdims
 
@@ -218,6 +240,8 @@ class Transpose(Function):
 
 
 class GetItem(Function):
+    """x[index], for slices, integers, masks and index arrays."""
+
     def __init__(self, index):
         self.index = index
 
@@ -245,25 +269,9 @@ class Concatenate(Function):
 
 # The functions ------------------------------------------------------------------------------------------------
 
-
-def add(x, y):
-    """x + y, element-wise with broadcasting."""
-    return apply(Add(), x, y)
-
-
-def subtract(x, y):
-    """x − y, element-wise with broadcasting."""
-    return apply(Subtract(), x, y)
-
-
-def multiply(x, y):
-    """x · y, element-wise with broadcasting."""
-    return apply(Multiply(), x, y)
-
-
-def divide(x, y):
-    """x / y, element-wise with broadcasting."""
-    return apply(Divide(), x, y)
+add, subtract, multiply, divide = map(operation, (Add, Subtract, Multiply, Divide))
+negative, exp, log, sqrt, absolute, clip = map(operation, (Negative, Exp, Log, Sqrt, Absolute, Clip))
+matmul, sum, getitem = map(operation, (Matmul, Sum, GetItem))
 
 
 def power(x, exponent):
@@ -273,49 +281,9 @@ def power(x, exponent):
     return apply(Power(exponent), x)
 
 
-def negative(x):
-    """−x."""
-    return apply(Negative(), x)
-
-
-def exp(x):
-    """e^x."""
-    return apply(Exp(), x)
-
-
-def log(x):
-    """The natural logarithm."""
-    return apply(Log(), x)
-
-
-def sqrt(x):
-    """The square root."""
-    return apply(Sqrt(), x)
-
-
-def absolute(x):
-    """|x|, with gradient 0 at 0."""
-    return apply(Absolute(), x)
-
-
-def clip(x, low=-np.inf, high=np.inf):
-    """x limited to [low, high]; outside, the gradient is 0."""
-    return apply(Clip(low, high), x)
-
-
-def matmul(x, y):
-    """The matrix product. (..., M, K) @ (..., K, N) -> (..., M, N). Raises ValueError if the shapes do not fit."""
-    return apply(Matmul(), x, y)
-
-
 def linear(x, weight, bias=None):
     """x @ weight + bias. (N, in), (in, out), (out,) -> (N, out). Raises ValueError if the shapes do not fit."""
     return apply(Linear(), x, weight, *([] if bias is None else [bias]))
-
-
-def sum(x, axis=None, keepdims=False):
-    """The sum over `axis` (an int, a tuple, or None for all)."""
-    return apply(Sum(axis, keepdims), x)
 
 
 def mean(x, axis=None, keepdims=False):
@@ -326,17 +294,12 @@ def mean(x, axis=None, keepdims=False):
 
 def reshape(x, *shape):
     """The same elements in another shape; one length may be −1."""
-    return apply(Reshape(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape), x)
+    return apply(Reshape(shape[0] if isinstance(shape[0], tuple) else shape), x)
 
 
 def transpose(x, *axes):
     """The axes permuted (reversed if none are named)."""
     return apply(Transpose(axes or None), x)
-
-
-def getitem(x, index):
-    """x[index], for slices, integers, masks and index arrays."""
-    return apply(GetItem(index), x)
 
 
 def concatenate(tensors, axis=0):

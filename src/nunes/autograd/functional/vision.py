@@ -237,7 +237,9 @@ def _check_images(op, x, kernel=(1, 1), padding=0):
     if x.ndim != 4:
         raise ValueError(f"{op}: x must be (N, H, W, C), got shape {x.shape}")
     if any(size + 2 * padding < k for size, k in zip(x.shape[1:3], kernel, strict=True)):
-        raise ValueError(f"{op}: the {kernel[0]}×{kernel[1]} kernel is larger than the images {x.shape}, padding {padding}")
+        raise ValueError(
+            f"{op}: the {kernel[0]}×{kernel[1]} kernel is larger than the images {x.shape}, padding {padding}"
+        )
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):

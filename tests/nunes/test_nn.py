@@ -1,0 +1,94 @@
+"""Modules: finding parameters, states, training and evaluation."""
+
+import numpy as np
+import pytest
+
+from nunes import Tensor, nn
+from nunes.models import AlexNet
+
+
+def test_parameters_are_found_by_name_and_in_order():
+    model = nn.Sequential(first=nn.Linear(3, 4), act=nn.ReLU(), second=nn.Linear(4, 2, bias=False))
+    assert [name for name, _ in model.named_parameters()] == ["first.weight", "first.bias", "second.weight"]
+    numbered = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.Tanh(), nn.Flatten())
+    assert {name: p.shape for name, p in numbered.named_parameters()} == {"0.weight": (3, 3, 1, 4), "0.bias": (4,)}
+    assert numbered(Tensor(np.ones((2, 5, 5, 2), np.float32))).shape == (2, 36)
+
+
+def test_states_are_copied_and_mistakes_named():
+    one, two = nn.Linear(3, 2, generator=np.random.default_rng(0)), nn.Linear(3, 2)
+    state = one.state_dict()
+    two.load_state_dict(state)
+    one.weight.data += 1
+    np.testing.assert_array_equal(two.weight.data, state["weight"])
+    before = two.state_dict()
+    with pytest.raises(
+        ValueError, match=r"missing bias; unexpected bais; weight has shape \(2, 3\) instead of \(3, 2\)"
+    ):
+        two.load_state_dict({"bais": np.zeros(2), "weight": np.zeros((2, 3))})
+    np.testing.assert_array_equal(two.weight.data, before["weight"])
+
+
+def test_training_and_evaluation():
+    model = nn.Sequential(nn.Dropout(0.5, np.random.default_rng(0)), nn.Flatten())
+    x = Tensor(np.ones((4, 10), np.float32))
+    assert (model(x).data == 0).any()
+    np.testing.assert_array_equal(model.eval()(x).data, x.data)
+    assert (model.train()(x).data == 0).any()
+
+
+def test_losses():
+    logits = Tensor(np.zeros((3, 4)), requires_grad=True)
+    assert nn.CrossEntropyLoss()(logits, np.array([0, 1, 2])).item() == pytest.approx(np.log(4))
+    x, y = Tensor(np.array([1.0, 3.0]), requires_grad=True), Tensor(np.array([0.0, 1.0]))
+    loss = nn.MSELoss()(x, y)
+    loss.backward()
+    assert loss.item() == 2.5
+    np.testing.assert_allclose(x.grad, [1, 2])
+    with pytest.raises(ValueError, match="differ"):
+        nn.MSELoss()(x, Tensor(np.zeros(3)))
+
+
+def test_alexnet_has_the_papers_parameters_and_shapes():
+    model = AlexNet(1000, width=1.0)
+    assert sum(parameter.size for parameter in model.parameters()) == 60_965_224
+    shapes = {name: array.shape for name, array in model.named_parameters()}
+    assert shapes["conv1.weight"] == (11, 11, 3, 96)
+    assert shapes["conv2.weight"] == (5, 5, 48, 256)
+    assert shapes["fc6.weight"] == (9216, 4096)
+
+
+@pytest.mark.parametrize("size", [67, 99, 131])
+def test_alexnet_takes_all_its_image_sizes(size):
+    model = AlexNet(5, image_size=size, width=0.1)
+    assert model(Tensor(np.zeros((2, size, size, 3), np.float32))).shape == (2, 5)
+
+
+def test_alexnet_is_repeatable_and_its_masks_can_be_restarted():
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 67, 67, 3)).astype(np.float32))
+    one, two = AlexNet(5, 67, 0.25, seed=4), AlexNet(5, 67, 0.25, seed=4)
+    first = one(x).data
+    np.testing.assert_array_equal(first, two(x).data)
+    assert not np.array_equal(first, one(x).data)
+    one.reseed_dropout(1, 2)
+    again = one(x).data
+    one.reseed_dropout(1, 2)
+    np.testing.assert_array_equal(again, one(x).data)
+    assert not np.array_equal(AlexNet(5, 67, 0.25, seed=5).conv1.weight.data, one.conv1.weight.data)
+
+
+def test_alexnets_initialisations():
+    he, paper = AlexNet(5, 67), AlexNet(5, 67, initialisation="paper")
+    assert he.fc7.weight.data.std() == pytest.approx(np.sqrt(2 / 4096), rel=0.01)
+    assert paper.fc7.weight.data.std() == pytest.approx(0.01, rel=0.01)
+    assert (paper.conv2.bias.data == 1).all()
+    assert (paper.conv3.bias.data == 0).all()
+
+
+def test_alexnets_bad_arguments_are_named():
+    with pytest.raises(ValueError, match=r"one of 67, 99, .* got 224"):
+        AlexNet(5, image_size=224)
+    with pytest.raises(ValueError, match="initialisation must be 'he' or 'paper', got 'xavier'"):
+        AlexNet(5, 67, initialisation="xavier")
+    with pytest.raises(ValueError, match=r"images must be \(N, 67, 67, 3\), got \(1, 99, 99, 3\)"):
+        AlexNet(5, 67, 0.1)(Tensor(np.zeros((1, 99, 99, 3))))

@@ -1,0 +1,153 @@
+"""Datasets: rendered and real cars, the splits, the batches, and what is said of folders that are not right."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from study import data, rendered_cars
+from study.config import ConfigError
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """Prepare datasets in a folder of this test."""
+    monkeypatch.setattr(data, "PROJECT", tmp_path)
+    return tmp_path / "data" / "prepared"
+
+
+@pytest.fixture
+def few_rendered(monkeypatch):
+    from study import builders
+
+    monkeypatch.setattr(builders, "RENDERED_COUNTS", {"train": 24, "validation": 8, "test": 16})
+
+
+def make_photographs(folder, classes, count, splits=("train", "test")):
+    """Tiny pictures in one folder for each class, each of a colour of its own."""
+    colour = 0
+    for split in splits:
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for index in range(count):
+                colour += 1
+                Image.new("RGB", (40, 20), (colour, 255 - colour, 0)).save(folder / split / name / f"{index}.jpg")
+
+
+CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012", "Ram C-V Cargo Van Minivan 2012"]
+
+
+def test_rendered_cars(prepared, few_rendered, capsys):
+    cars = data.load_dataset("rendered_cars", image_size=67)
+    assert cars.counts == {"train": 24, "validation": 8, "test": 16}
+    assert cars.train.images.shape == (24, 75, 75, 3)
+    assert cars.train.images.dtype == np.uint8
+    assert cars.class_names == list(rendered_cars.BODY_STYLES)
+    assert np.bincount(cars.train.labels).tolist() == [3] * 8
+    assert "preparing" in capsys.readouterr().out
+    again = data.load_dataset("rendered_cars", image_size=67)
+    np.testing.assert_array_equal(again.train.images, cars.train.images)
+    assert capsys.readouterr().out == ""
+    expected, _ = next(rendered_cars.render_dataset(1, 75, seed=2))
+    assert (cars.test.images == expected).all(axis=(1, 2, 3)).any()  # stored without loss
+
+
+def test_rendering():
+    one = rendered_cars.render("suv", np.random.default_rng(3), 67)
+    np.testing.assert_array_equal(one, rendered_cars.render("suv", np.random.default_rng(3), 67))
+    assert one.shape == (67, 67, 3)
+    assert one.std() > 10
+    *_, (last, label) = rendered_cars.render_dataset(12, 32, seed=5)
+    assert label == 11 % 8
+    alone = rendered_cars.render(rendered_cars.BODY_STYLES[label], np.random.default_rng((5, 11)), 32)
+    np.testing.assert_array_equal(last, alone)  # an image depends on the seed and its index only
+    with pytest.raises(ValueError, match=r"body_style must be one of convertible, .* not 'tank'"):
+        rendered_cars.render("tank", np.random.default_rng(0), 67)
+
+
+def test_photographs_in_class_folders(prepared, tmp_path, capsys):
+    make_photographs(tmp_path / "cars", CLASSES, 20)
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert cars.class_names == CLASSES
+    assert np.bincount(cars.validation.labels).tolist() == [2, 2, 2]
+    assert data.load_dataset("stanford_cars", tmp_path / "cars", "body", 67).class_names == ["coupe", "sedan", "van"]
+    makes = data.load_dataset("stanford_cars", tmp_path / "cars", "make", 67)
+    assert makes.class_names == ["Acura", "Audi", "Ram"]
+    (tmp_path / "cars" / "train" / CLASSES[0] / "new.jpg").write_bytes(b"not a picture")
+    again = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)  # changed, so prepared anew
+    assert "skipped train/Acura RL Sedan 2012/new.jpg: not a readable image" in capsys.readouterr().out
+    assert again.digest != cars.digest
+    assert sum(again.counts.values()) == 120
+
+
+def test_photographs_without_splits(prepared, tmp_path):
+    make_photographs(tmp_path, CLASSES, 20, splits=("cars",))
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 48, "validation": 6, "test": 6}
+
+
+def test_an_npz_stands_for_the_prepared_data(prepared, tmp_path):
+    make_photographs(tmp_path / "cars", CLASSES, 10)
+    data.save(tmp_path / "cars.npz", "stanford_cars", tmp_path / "cars", 67)
+    one = data.load_dataset("stanford_cars", tmp_path / "cars", "body", 67)
+    two = data.load_dataset("stanford_cars", tmp_path / "cars.npz", "body", 67)
+    np.testing.assert_array_equal(one.test.images, two.test.images)
+    np.testing.assert_array_equal(one.test.labels, two.test.labels)
+    assert (one.digest, one.class_names) == (two.digest, two.class_names)
+    with pytest.raises(ConfigError, match="holds stanford_cars for 67 px, not stanford_cars for 99 px"):
+        data.load_dataset("stanford_cars", tmp_path / "cars.npz", "body", 99)
+
+
+def test_folders_that_are_not_right(prepared, tmp_path):
+    with pytest.raises(ConfigError, match="nowhere' is not a directory"):
+        data.load_dataset("stanford_cars", tmp_path / "nowhere")
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"no photographs found in .* expected train/<class>"):
+        data.load_dataset("stanford_cars", tmp_path / "empty")
+    with pytest.raises(ConfigError, match="needs data_dir"):
+        data.load_dataset("stanford_cars")
+    with pytest.raises(ConfigError, match="unknown dataset 'cars'"):
+        data.load_dataset("cars")
+    make_photographs(tmp_path / "pets", ["cat", "dog"], 10)
+    with pytest.raises(ConfigError, match=r"'cat' is none of them \(2 of 2 unknown\)"):
+        data.load_dataset("stanford_cars", tmp_path / "pets", "body")
+    assert not (prepared / "stanford_cars" / "incomplete").exists()
+
+
+def test_batches(generator):
+    images = generator.integers(0, 256, (50, 75, 75, 3), np.uint8)
+    split = data.Split(images, np.arange(50))
+    drawn = [labels for _, labels in data.batches(split, 67, 16, np.random.default_rng(0))]
+    assert [len(labels) for labels in drawn] == [16, 16, 16]
+    assert len(np.unique(np.concatenate(drawn))) == 48
+    for (one, _), (two, _) in zip(
+        data.batches(split, 67, 16, np.random.default_rng(1)),
+        data.batches(split, 67, 16, np.random.default_rng(1)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+    plain, labels = next(data.batches(split, 67, 16, np.random.default_rng(0), augmented=False))
+    np.testing.assert_array_equal(plain, images[labels][:, 4:71, 4:71])
+
+
+def test_augmentation_crops_and_flips(generator):
+    image = np.arange(6 * 6, dtype=np.uint8).reshape(1, 6, 6, 1).repeat(3, axis=3)
+    views = data.augment(image.repeat(400, axis=0), 4, generator)
+    crops = {image[0, top : top + 4, left : left + 4].tobytes() for top in range(3) for left in range(3)}
+    flips = {np.frombuffer(crop, np.uint8).reshape(4, 4, 3)[:, ::-1].tobytes() for crop in crops}
+    assert {view.tobytes() for view in views} == crops | flips
+
+
+def test_the_real_photographs(photographs):
+    from study.builders import find_photographs
+
+    files, class_names, layout = find_photographs(photographs)
+    assert len(class_names) == 196
+    assert layout == "class folders, {train,test}/<class>/*.jpg"
+    assert len({path for path, *_ in files}) == len(files)  # no photograph is in two splits
+    counts = {split: sum(each == split for _, each, _ in files) for split in ("train", "validation", "test")}
+    assert counts == {"train": 5720, "validation": 638, "test": 1176}
+    names, mapping = data._group_classes(class_names, "body")
+    assert len(names) == 8
+    assert len(mapping) == 196
+    assert len(data._group_classes(class_names, "make")[0]) == 49

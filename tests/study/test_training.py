@@ -1,0 +1,100 @@
+"""Training: both backends follow one path, runs repeat and resume, and what is written can be read."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from study import data, train, training
+from study.config import OPTIMIZERS, ConfigError, RunConfig
+from study.results import load_runs
+
+CONFIG = RunConfig(width=0.1, batch_size=16, epochs=2, learning_rate=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def tiny_dataset(monkeypatch):
+    """96 noisy pictures of three classes that differ in brightness."""
+
+    def load(name, data_dir=None, label="body", image_size=67):
+        generator = np.random.default_rng(0)
+
+        def split(count):
+            labels = np.arange(count) % 3
+            images = generator.integers(0, 120, (count, 75, 75, 3)) + 60 * labels[:, None, None, None]
+            return data.Split(images.astype(np.uint8), labels)
+
+        return data.Dataset(name, label, image_size, ["a", "b", "c"], split(96), split(21), split(30), "made up", "0")
+
+    monkeypatch.setattr(training.data, "load_dataset", load)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax"])
+def test_it_learns_repeats_and_resumes(backend, tmp_path, monkeypatch):
+    config = dataclasses.replace(CONFIG, backend=backend, epochs=4)
+    whole = train(config)
+    assert whole.history.epoch.tolist() == [1, 2, 3, 4]
+    assert whole.history.train_loss.iloc[-1] < whole.history.train_loss.iloc[0]
+    assert not whole.summary["diverged"]
+
+    checkpoint, save = tmp_path / "c" / "run.npz", training._save
+
+    def save_and_stop(path, config, backend, rows):
+        save(path, config, backend, rows)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, checkpoint)
+    monkeypatch.setattr(training, "_save", save)
+    resumed = train(config, checkpoint)
+    for column in ("train_loss", "val_loss", "val_accuracy"):
+        np.testing.assert_array_equal(resumed.history[column], whole.history[column])
+    assert resumed.summary["test_loss"] == whole.summary["test_loss"]
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["run.npz"]
+    # A checkpoint of another configuration is not continued.
+    assert len(train(dataclasses.replace(config, seed=1, epochs=1), checkpoint).history) == 1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_both_backends_follow_one_path(optimizer):
+    rate = {"adasmooth_delta": 0.5, "sgd": 1e-2}.get(optimizer, 1e-3)
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, dropout=0.0, learning_rate=rate, schedule="cosine")
+    ours = train(config)
+    theirs = train(dataclasses.replace(config, backend="jax"))
+    np.testing.assert_allclose(ours.history.train_loss, theirs.history.train_loss, rtol=1e-3)
+    np.testing.assert_allclose(ours.history.val_loss, theirs.history.val_loss, rtol=1e-3)
+
+
+def test_the_seed_decides():
+    one, two = train(CONFIG), train(dataclasses.replace(CONFIG, seed=1))
+    assert one.summary["test_loss"] != two.summary["test_loss"]
+
+
+def test_a_diverged_run_is_kept_and_marked():
+    result = train(dataclasses.replace(CONFIG, optimizer="sgd", learning_rate=1e6))
+    assert result.summary["diverged"]
+    assert len(result.history) == 1
+
+
+def test_results_are_written_and_read(tmp_path):
+    result = train(dataclasses.replace(CONFIG, epochs=1))
+    result.save(tmp_path / "group" / "run")
+    runs, histories = load_runs(tmp_path)
+    assert runs.run.tolist() == ["group/run"]
+    assert runs.group.tolist() == ["group"]
+    assert runs.test_accuracy[0] == result.summary["test_accuracy"]
+    assert histories.val_loss[0] == pytest.approx(result.history.val_loss[0], rel=1e-6)
+    record = json.loads((tmp_path / "group" / "run.json").read_text())
+    assert np.sum(record["confusion"]) == 30
+    assert {"numpy", "jax", "optax", "python"} <= set(record["summary"]["versions"])
+    assert sorted(path.suffix for path in (tmp_path / "group").iterdir()) == [".csv", ".json"]
+    with pytest.raises(ConfigError, match="no finished runs"):
+        load_runs(tmp_path / "nothing")
+
+
+def test_too_large_a_batch_is_named():
+    with pytest.raises(ConfigError, match="batch_size 128 is larger than the 96 training images"):
+        train(dataclasses.replace(CONFIG, batch_size=128))
