@@ -11,7 +11,6 @@ PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or
 BUILD, RESULTS, FIGURES = PROFILE.build, PROFILE.results, PROFILE.figures
 STUDY = f"{sys.executable} -m study"
 RUNS = [f"{RESULTS}/{run}.json" for run in PROFILE.runs]
-DATA = f"-p dataset {PROFILE.dataset} -p data_dir '{PROFILE.data_dir}'"
 SIZES = sorted({(run.label, run.image_size) for run in PROFILE.runs.values()})
 LABEL, SIZE = SIZES[0]
 CONVERGENCE = ["convergence", "implementations", "confusion"]
@@ -80,9 +79,14 @@ rule data:
     output:
         f"{BUILD}/notebooks/01_data.ipynb",
         [f"{FIGURES}/{name}.png" for name in ("images", "classes", "augmentation")],
+    params:
+        dataset=PROFILE.dataset,
+        data_dir=PROFILE.data_dir,
+        label=LABEL,
+        image_size=SIZE,
     shell:
-        "{STUDY} notebook {input.notebook} {output[0]} {DATA} -p label {LABEL} -p image_size {SIZE}"
-        " -p figures_dir {FIGURES}"
+        "{STUDY} notebook {input.notebook} {output[0]} -p dataset {params.dataset} -p data_dir '{params.data_dir}'"
+        " -p label {params.label} -p image_size {params.image_size} -p figures_dir {FIGURES}"
 
 
 rule nunes:
