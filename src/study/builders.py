@@ -21,7 +21,7 @@ from study.config import ConfigError
 logging.set_verbosity(logging.ERROR)  # TFDS warns that our configurations are our own
 tfds.disable_progress_bar()
 
-RENDERED_COUNTS = {"train": 2400, "validation": 400, "test": 800}
+RENDERED_COUNTS = {"train": 4800, "validation": 400, "test": 800}
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 VALIDATION = 0.1  # the part of each training class that is set aside
 
