@@ -37,8 +37,8 @@ lint: .venv/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
 
 constraints:  ## pin anew: the newest versions that pip finds
-	@$(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet '.[test]'
-	@build/pin/bin/python -m pip freeze --exclude adasmooth-alexnet > constraints.txt
+	@$(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet '.[test,bench]'
+	@build/pin/bin/python -m pip freeze --exclude adasmooth-alexnet | sed 's/+cpu//' > constraints.txt
 
 clean:  ## everything that can be made again; published results and figures stay
 	rm -rf build data/prepared .snakemake
