@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.ticker import PercentFormatter
 
 # One colour for one thing, in all figures (from the Okabe–Ito palette, which colour-blind readers can tell apart).
 COLOURS = {
@@ -44,6 +45,11 @@ def save(figure, folder, name):
         figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
 
 
+def percent(axis):
+    """Label the y axis, which holds fractions, in percent."""
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+
+
 def contact_sheet(images, labels, class_names, each=8, seed=0):
     """A row of `each` random images for every class. images (N, S, S, 3) uint8, labels (N,)"""
     generator = np.random.default_rng(seed)
@@ -70,7 +76,7 @@ def learning_curves(histories, metrics, style=None, ncols=2):
         metrics: {column: axis label}.
         style: a column told apart by dashes, e.g. "backend".
     """
-    figure, axes = plt.subplots(1, len(metrics), figsize=(5.2 * len(metrics), 3.8), squeeze=False)
+    figure, axes = plt.subplots(1, len(metrics), figsize=(4.1 * len(metrics) + 1, 3.6), squeeze=False)
     named = histories.replace({"optimizer": NAMES, "backend": NAMES})
     palette = {NAMES[key]: COLOURS[key] for key in NAMES if key in COLOURS}
     for axis, (column, label) in zip(axes[0], metrics.items(), strict=True):
@@ -80,6 +86,8 @@ def learning_curves(histories, metrics, style=None, ncols=2):
             hue_order=sorted(named.optimizer.unique()), errorbar="sd", ax=axis, legend="auto" if last else False,
         )  # fmt: skip
         axis.set(xlabel="epoch", ylabel=label)
+        if column.endswith("accuracy"):
+            percent(axis)
         if last:
             sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure

@@ -68,9 +68,22 @@ def test_both_backends_follow_one_path(optimizer):
     np.testing.assert_allclose(ours.history.val_loss, theirs.history.val_loss, rtol=1e-3)
 
 
-def test_the_seed_decides():
-    one, two = train(CONFIG), train(dataclasses.replace(CONFIG, seed=1))
-    assert one.summary["test_loss"] != two.summary["test_loss"]
+def test_seed_and_epoch_decide_the_order_of_the_batches(monkeypatch):
+    orders, batches = {}, data.batches
+
+    def spy(split, size, batch_size, generator, augmented):
+        drawn = list(batches(split, size, batch_size, generator, augmented))
+        orders.setdefault(config.seed, []).append(
+            np.concatenate([images.ravel()[:50] for images, _ in drawn]).tobytes()
+        )
+        return drawn
+
+    monkeypatch.setattr(training.data, "batches", spy)
+    for seed, backend in ((0, "numpy"), (1, "numpy"), (0, "jax")):
+        config = dataclasses.replace(CONFIG, seed=seed, backend=backend)
+        train(config)
+    assert orders[0][:2] == orders[0][2:]  # the same for both backends
+    assert len({*orders[0], *orders[1]}) == 4  # other in every epoch and for every seed
 
 
 def test_a_diverged_run_is_kept_and_marked():
