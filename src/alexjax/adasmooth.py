@@ -44,7 +44,7 @@ def scale_by_adasmooth(
       eps: A small constant inside the square root.
       window: The number of steps after which the ratio is measured anew (the steps of an epoch in the paper);
         `None` for all of training.
-      initial_ratio: The ratio of a coordinate that has not moved yet.
+      initial_ratio: The ratio of a coordinate that has not moved in the current window.
       accumulator_dtype: The dtype of the accumulators; by default that of the parameters, but at least float32,
         because :math:`1 - 10^{-4}` rounds to 1 in bfloat16.
 
@@ -52,22 +52,22 @@ def scale_by_adasmooth(
       A :class:`optax.GradientTransformation` object.
 
     Raises:
-      ValueError: `rho1`, `rho2` or `window` are Python numbers out of range.
+      ValueError: a constant is known and out of range.
     """
-    _check_constants(rho1, rho2, window)
+    _check_constants("adasmooth", rho1, rho2, eps, window, initial_ratio)
 
     def init_fn(params):
-        zeros = optax.tree.zeros_like
-        params = _accumulators(params, accumulator_dtype)
-        return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), zeros(params), zeros(params), zeros(params))
+        return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), *(_zeros(params, accumulator_dtype) for _ in range(3)))
 
     def update_fn(updates, state, params=None):
         del params
         rate = _value(learning_rate, state.count)
         count = optax.safe_increment(state.count)
         c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        nu = jax.tree.map(lambda c2, g, v: c2 * jnp.square(g.astype(v.dtype)) + (1 - c2) * v, c2, updates, state.nu)
-        scaled = jax.tree.map(lambda g, v: g.astype(v.dtype) / jnp.sqrt(v + eps), updates, nu)
+        nu = jax.tree.map(
+            lambda c2, g, v: c2 * jnp.square(jnp.asarray(g, v.dtype)) + (1 - c2) * v, c2, updates, state.nu
+        )
+        scaled = jax.tree.map(lambda g, v: jnp.asarray(g, v.dtype) / jnp.sqrt(v + eps), updates, nu)
         displacement, distance = _travel(scaled, state, rate, window, count)
         scaled = optax.tree.cast_like(scaled, updates)
         return scaled, ScaleByAdasmoothState(count, displacement, distance, nu)
@@ -106,11 +106,11 @@ def adasmooth(
 
     Where the paper leaves a choice open:
 
-    * At the first step, and for a coordinate whose gradient has always been 0, the ratio is 0/0. It is
+    * At the first step, and for a coordinate that has not moved in the current window, the ratio is 0/0. It is
       `initial_ratio` there. With 1 the first step is at most :math:`2 \eta`; with 0 it would be up to
       :math:`100 \eta`, because :math:`v_0 = 0` and :math:`c_1^2 = (1 - \rho_2)^2 = 10^{-4}`.
     * The paper's sums run from the start of an epoch. With `window` steps an epoch, the first step of an epoch
-      sees the last update of the one before it (its ratio is 1), as the paper's index M = 1 says.
+      sees the last update of the one before it alone (so its ratio is 1), as the paper's index M = 1 says.
     * Weight decay is not in the paper. It is decoupled, as in AdamW, and does not enter the ratio.
 
     Args:
@@ -119,7 +119,7 @@ def adasmooth(
       rho2: The slow decay constant, at least `rho1`.
       eps: A small constant inside the square root.
       window: The number of steps in a window, or `None` for all of training.
-      initial_ratio: The ratio of a coordinate that has not moved yet.
+      initial_ratio: The ratio of a coordinate that has not moved in the current window.
       weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
       mask: A tree with same structure as (or a prefix of) the params PyTree, or a callable that returns one: where
         to apply the weight decay.
@@ -176,23 +176,30 @@ def scale_by_adasmooth_delta(
     r"""Rescale updates according to the AdaSmoothDelta algorithm.
 
     The updates are :math:`\sqrt{u_{t-1} + \epsilon} / \sqrt{v_t + \epsilon} \cdot g_t`, not yet multiplied by the
-    learning rate. See :func:`adasmooth_delta`, and :func:`scale_by_adasmooth` for the arguments.
+    learning rate. See :func:`adasmooth_delta` for the algorithm and the arguments.
+
+    Returns:
+      A :class:`optax.GradientTransformation` object.
+
+    Raises:
+      ValueError: a constant is known and out of range.
     """
-    _check_constants(rho1, rho2, window)
+    _check_constants("adasmooth_delta", rho1, rho2, eps, window, initial_ratio)
 
     def init_fn(params):
-        zeros = optax.tree.zeros_like
-        params = _accumulators(params, accumulator_dtype)
-        return ScaleByAdasmoothDeltaState(jnp.zeros([], jnp.int32), *(zeros(params) for _ in range(4)))
+        accumulators = (_zeros(params, accumulator_dtype) for _ in range(4))
+        return ScaleByAdasmoothDeltaState(jnp.zeros([], jnp.int32), *accumulators)
 
     def update_fn(updates, state, params=None):
         del params
         rate = _value(learning_rate, state.count)
         count = optax.safe_increment(state.count)
         c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        nu = jax.tree.map(lambda c2, g, v: c2 * jnp.square(g.astype(v.dtype)) + (1 - c2) * v, c2, updates, state.nu)
+        nu = jax.tree.map(
+            lambda c2, g, v: c2 * jnp.square(jnp.asarray(g, v.dtype)) + (1 - c2) * v, c2, updates, state.nu
+        )
         scaled = jax.tree.map(
-            lambda g, v, u: g.astype(v.dtype) * jnp.sqrt((u + eps) / (v + eps)), updates, nu, state.delta
+            lambda g, v, u: jnp.asarray(g, v.dtype) * jnp.sqrt((u + eps) / (v + eps)), updates, nu, state.delta
         )
         delta = jax.tree.map(
             lambda c2, d, u: (1 - c2) * jnp.square(rate * d).astype(u.dtype) + c2 * u, c2, scaled, state.delta
@@ -234,7 +241,7 @@ def adasmooth_delta(
       rho2: The slow decay constant, at least `rho1`.
       eps: A small constant inside both square roots.
       window: The number of steps in a window, or `None` for all of training.
-      initial_ratio: The ratio of a coordinate that has not moved yet.
+      initial_ratio: The ratio of a coordinate that has not moved in the current window.
       weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
       mask: Where to apply the weight decay: a tree or a callable that returns one.
       accumulator_dtype: The dtype of the accumulators; at least float32 by default.
@@ -278,18 +285,30 @@ def _alias(scale_by, learning_rate, weight_decay, mask):
     return optax.chain(scale_by, *decay, optax.scale_by_learning_rate(learning_rate))
 
 
-def _accumulators(params, dtype):
-    """`params` cast to the accumulators' dtype."""
-    return jax.tree.map(lambda p: p.astype(dtype or jnp.promote_types(p.dtype, jnp.float32)), params)
+def _zeros(params, dtype):
+    """Accumulators like `params`, of `dtype` or at least float32."""
+
+    def leaf(p):
+        return jnp.zeros_like(p, dtype or jnp.promote_types(jnp.result_type(p), jnp.float32))
+
+    return jax.tree.map(leaf, params)
 
 
 def _value(scalar_or_schedule, count):
     return scalar_or_schedule(count) if callable(scalar_or_schedule) else scalar_or_schedule
 
 
-def _check_constants(rho1, rho2, window):
+def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
     """Check what is known now: under `inject_hyperparams` the constants are tracers and pass unseen."""
-    if all(isinstance(rho, int | float) for rho in (rho1, rho2)) and not 0 <= rho1 <= rho2 < 1:
-        raise ValueError(f"adasmooth: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
-    if isinstance(window, int | float) and window < 1:
-        raise ValueError(f"adasmooth: window must be None or at least 1 step, got {window}")
+
+    def known(*values):
+        return not any(isinstance(value, jax.core.Tracer) for value in values)
+
+    if known(rho1, rho2) and not 0 <= rho1 <= rho2 < 1:
+        raise ValueError(f"{name}: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
+    if known(eps) and eps <= 0:
+        raise ValueError(f"{name}: eps must be positive, got {eps}")
+    if window is not None and known(window) and (window < 1 or window != int(window)):
+        raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
+    if known(initial_ratio) and not 0 <= initial_ratio <= 1:
+        raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")

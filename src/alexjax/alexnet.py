@@ -8,6 +8,7 @@
 Images are NHWC, convolution weights HWIO, fully-connected weights (in, out).
 """
 
+import math
 from functools import partial
 
 import jax
@@ -25,10 +26,13 @@ def init(key, num_classes, image_size=227, width=1.0, groups=2, dtype=jnp.float3
         image_size: height and width in pixels, 67 + 32·i (227 in the paper).
         width: scales the channels and the units of fc6 and fc7.
         groups: of conv2, conv4 and conv5: 2 as in the paper, 1 for the single-tower form.
+        dtype: of the parameters.
 
     Raises:
-        ValueError: an image size that the strides do not fit.
+        ValueError: an image size that the strides do not fit, or another argument out of range.
     """
+    if num_classes < 1 or width <= 0 or groups < 1:
+        raise ValueError(f"alexnet.init: {num_classes=}, {width=} and {groups=} must be positive")
     if image_size < 67 or (image_size - 67) % 32:
         raise ValueError(f"alexnet.init: image_size must be one of 67, 99, 131, 163, 195, 227, ...; got {image_size}")
     c1, c2, c3, c4, c5, hidden = (groups * max(1, round(n * width / groups)) for n in (96, 256, 384, 384, 256, 4096))
@@ -43,11 +47,14 @@ def init(key, num_classes, image_size=227, width=1.0, groups=2, dtype=jnp.float3
         "fc7": (hidden, hidden),
         "fc8": (hidden, num_classes),
     }
-    he_normal = jax.nn.initializers.he_normal()
-    return {
-        name: {"weight": he_normal(layer_key, shape, dtype), "bias": jnp.zeros(shape[-1], dtype)}
-        for (name, shape), layer_key in zip(shapes.items(), jax.random.split(key, len(shapes)), strict=True)
-    }
+
+    def layer(key, shape):
+        fan_in = math.prod(shape[:-1])
+        weight = math.sqrt(2 / fan_in) * jax.random.normal(key, shape, dtype)
+        return {"weight": weight, "bias": jnp.zeros(shape[-1], dtype)}
+
+    keys = jax.random.split(key, len(shapes))
+    return {name: layer(key, shape) for (name, shape), key in zip(shapes.items(), keys, strict=True)}
 
 
 def conv(layer, x, stride=1, padding=0, groups=1):
@@ -100,7 +107,19 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
         local_response_norm: whether to normalise after conv1 and conv2.
         dropout: the probability of dropping a unit after fc6 and fc7; it acts only if there is a `key`.
         key: a JAX random key while training, None in evaluation.
+
+    Raises:
+        ValueError: the images are not of the size that the parameters are for, or dropout is not in [0, 1).
     """
+    last = (images.shape[1] - 35) // 32
+    if (
+        images.shape[1:] != (images.shape[2], images.shape[2], 3)
+        or images.shape[1] % 32 != 3
+        or (last * last * params["conv5"]["bias"].size != params["fc6"]["weight"].shape[0])
+    ):
+        raise ValueError(f"alexnet.apply: images of shape {images.shape} are not what these parameters are for")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"alexnet.apply: dropout must lie in [0, 1), got {dropout}")
     norm = lrn if local_response_norm else lambda x: x
     keys = (None, None) if key is None else jax.random.split(key)
 
@@ -120,7 +139,7 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
 
 
 def cross_entropy(logits, labels):
-    """The mean cross-entropy in nats. (N, K), (N,) integers -> ()"""
+    """The mean cross-entropy in nats. (N, K), (N,) integers in [0, K), which is not checked -> ()"""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 

@@ -4,6 +4,7 @@ Read it in the order of its imports: `autograd.graph`, `tensor`, `parallel`, `au
 activations, vision), `nn` (module, layers, losses), `models`, `optimizers`.
 """
 
+import nunes.autograd.functional  # gives Tensor its operators
 from nunes.autograd.graph import no_grad
 from nunes.tensor import Tensor
 

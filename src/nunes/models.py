@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nunes import nn
+from nunes import Tensor, nn
 
 
 class AlexNet(nn.Sequential):
@@ -94,6 +94,9 @@ class AlexNet(nn.Sequential):
             raise ValueError(
                 f"AlexNet: images must be (N, {self.image_size}, {self.image_size}, 3), got {images.shape}"
             )
+        dtype = self.conv1.weight.dtype
+        if images.dtype != dtype and not images.requires_grad:  # float64 images must not make everything float64
+            images = Tensor(images.data.astype(dtype))
         return super().forward(images)
 
     def reseed_dropout(self, *seed):

@@ -14,8 +14,11 @@ class Optimizer:
     """Base of all optimizers.
 
     Args:
-        parameters: the tensors to be changed, e.g. `model.parameters()`.
+        parameters: the tensors to be changed, e.g. `model.parameters()`. One without a gradient is left alone.
         learning_rate: a number, or a function of the step (0, 1, ...) that returns one.
+
+    Raises:
+        ValueError: there are no parameters, or one cannot be changed in place.
     """
 
     slots = ()  # names of the arrays kept beside each parameter, all zero at first
@@ -24,6 +27,12 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
+        for index, parameter in enumerate(self.parameters):
+            if not parameter.requires_grad or not parameter.data.flags.carray:
+                raise ValueError(
+                    f"{type(self).__name__}: parameter {index} of shape {parameter.shape} must require a gradient and "
+                    "own a contiguous, writeable array, as nn.Parameter does"
+                )
         self.learning_rate = learning_rate
         self.count = 0  # steps taken
         self.state = {name: [np.zeros_like(p.data, order="C") for p in self.parameters] for name in self.slots}
@@ -54,8 +63,8 @@ class Optimizer:
 
     def load_state_dict(self, state):
         """Restore what `state_dict` returned. Raises ValueError if it is another optimizer's."""
-        expected = self.state_dict()
-        if {k: np.shape(v) for k, v in state.items()} != {k: v.shape for k, v in expected.items()}:
+        shapes = {f"{name}.{i}": a.shape for name, arrays in self.state.items() for i, a in enumerate(arrays)}
+        if {key: np.shape(value) for key, value in state.items()} != shapes | {"count": ()}:
             raise ValueError(f"{type(self).__name__}.load_state_dict: the entries or shapes are not this optimizer's")
         self.count = int(state["count"])
         for name, arrays in self.state.items():
@@ -127,9 +136,9 @@ class AdaSmooth(Optimizer):
 
     s = Σ Δx and n = Σ |Δx| run over the steps of the current window, excluding step t itself.
 
-    What the paper leaves open: where n = 0 (the first step, or a gradient that was always 0) the ratio is
-    `initial_ratio`. With 1 the first step is at most 2η; with 0 it would be up to 100η, because v_0 = 0 and then
-    c² = (1 − ρ2)² = 1e-4.
+    What the paper leaves open: where n = 0 (at the first step, or if the coordinate has not moved in the current
+    window) the ratio is `initial_ratio`. With 1 the first step is at most 2η; with 0 it would be up to 100η, because
+    v_0 = 0 and then c² = (1 − ρ2)² = 1e-4.
 
     Args:
         rho1, rho2: the fast and the slow decay constant, ρ1 ≤ ρ2 < 1.
@@ -137,13 +146,16 @@ class AdaSmooth(Optimizer):
         window: steps after which the sums start anew, from the latest update alone, as at the paper's epochs;
             None: they run over all of training.
         initial_ratio: the ratio where no distance has been travelled.
+
+    Raises:
+        ValueError: a constant out of range.
     """
 
     slots = ("s", "n", "v")
 
     def __init__(self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
         super().__init__(parameters, learning_rate)
-        check_constants(type(self).__name__, rho1, rho2, window)
+        _check_constants(type(self).__name__, rho1, rho2, eps, window, initial_ratio)
         self.rho1, self.rho2, self.eps, self.window, self.initial_ratio = rho1, rho2, eps, window, initial_ratio
 
     def squared_coefficient(self, s, n):
@@ -164,7 +176,9 @@ class AdaSmooth(Optimizer):
         n += np.abs(step)
 
     def update(self, rate, x, g, s, n, v):
-        v += self.squared_coefficient(s, n) * (g * g - v)
+        c2 = self.squared_coefficient(s, n)
+        v *= 1 - c2
+        v += c2 * g * g
         self.travel(x, -rate * g / np.sqrt(v + self.eps), s, n)
 
 
@@ -185,15 +199,20 @@ class AdaSmoothDelta(AdaSmooth):
 
     def update(self, rate, x, g, s, n, v, u):
         c2 = self.squared_coefficient(s, n)
-        v += c2 * (g * g - v)
+        v *= 1 - c2
+        v += c2 * g * g
         step = -rate * g * np.sqrt((u + self.eps) / (v + self.eps))
-        u += (1 - c2) * (step * step - u)
+        u *= c2
+        u += (1 - c2) * step * step
         self.travel(x, step, s, n)
 
 
-def check_constants(name, rho1, rho2, window):
-    """Raise ValueError unless 0 ≤ rho1 ≤ rho2 < 1 and the window is None or at least 1."""
+def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
     if not 0 <= rho1 <= rho2 < 1:
         raise ValueError(f"{name}: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
-    if window is not None and window < 1:
-        raise ValueError(f"{name}: window must be None or at least 1 step, got {window}")
+    if eps <= 0:
+        raise ValueError(f"{name}: eps must be positive, got {eps}")
+    if window is not None and (window < 1 or window != int(window)):
+        raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
+    if not 0 <= initial_ratio <= 1:
+        raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")

@@ -4,19 +4,16 @@ NumPy releases the interpreter lock in copies, ufuncs and matrix products alike,
 columns, multiply, scatter) runs on each core on a piece that stays in its cache. BLAS's own threads would only
 share the product, and stall when another process takes a core.
 
-How work is cut depends on the arrays alone, never on the number of threads: results are the same on any machine
-with the same NumPy.
+How work is cut depends on the arrays alone, so that results do not depend on the number of threads.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
-
-_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-_num_threads = int(os.environ.get("NUNES_NUM_THREADS") or _cores)
 
 CHUNK_BYTES = 4 << 20  # im2col's columns in one chunk
 BLOCK = 1 << 15  # elements in one block of an element-wise update: a few arrays of it fit the L2 cache
@@ -30,6 +27,11 @@ def set_num_threads(count):
     _num_threads = count
 
 
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+set_num_threads(int(os.environ.get("NUNES_NUM_THREADS", _cores)))
+_one_at_a_time = Lock()
+
+
 @cache
 def _pool(threads):
     return ThreadPoolExecutor(threads, thread_name_prefix="nunes")
@@ -41,11 +43,18 @@ def _blas():
 
 
 def run(function, pieces):
-    """`[function(piece) for piece in pieces]`, the pieces spread over the threads, the results in order."""
-    with _blas().limit(limits=1):
+    """`[function(piece) for piece in pieces]`, the pieces spread over the threads, the results in order.
+
+    `function` must not call `run` itself.
+    """
+    with _one_at_a_time, _blas().limit(limits=1):  # the limit is the whole process's
         if len(pieces) == 1 or _num_threads == 1:
             return [function(piece) for piece in pieces]
         return list(_pool(_num_threads).map(function, pieces))
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def slices(total, size):
@@ -55,7 +64,7 @@ def slices(total, size):
 
 
 def image_chunks(images, bytes_per_image):
-    """Slices of the batch whose columns fit CHUNK_BYTES; at least four if there are as many images."""
+    """Slices of the batch whose columns fit CHUNK_BYTES, and about four at least, to feed the threads."""
     return slices(images, min(-(-images // 4), CHUNK_BYTES // max(1, bytes_per_image)))
 
 

@@ -4,6 +4,8 @@ The arithmetic operators and methods (`+`, `@`, `.sum()`, `.reshape()` ...) are 
 `nunes.autograd.functional.common`, which binds them to this class.
 """
 
+import inspect
+
 import numpy as np
 
 from nunes.autograd.graph import backward, is_recording
@@ -46,6 +48,9 @@ class Tensor:
         wants = ", requires_grad=True" if self.requires_grad and not self.node else ""
         return f"Tensor({np.array2string(self.data, separator=', ', prefix='Tensor(')}{wants}{made_by})"
 
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype, copy=copy)
+
     def item(self):
         """The only element, as a Python number."""
         return self.data.item()
@@ -84,14 +89,15 @@ class Tensor:
 def apply(function, *inputs):
     """Compute `function.forward` on the inputs' arrays and record it in the graph if any of them needs it.
 
-    Inputs that are not tensors are constants; Python numbers take the dtype of the first tensor, so that
+    Inputs that are not tensors are constants; Python numbers take the dtype of the first floating tensor, so that
     `x * 2.0` stays float32.
     """
-    dtype = next((x.dtype for x in inputs if isinstance(x, Tensor)), None)
-    tensors = tuple(
-        x if isinstance(x, Tensor) else Tensor(np.asarray(x, dtype) if isinstance(x, int | float) else x)
-        for x in inputs
-    )
+    dtype = next((x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"), None)
+
+    def constant(x):
+        return Tensor(np.asarray(x, dtype) if dtype and isinstance(x, int | float) else x)
+
+    tensors = tuple(x if isinstance(x, Tensor) else constant(x) for x in inputs)
     function.needs = tuple(is_recording() and x.requires_grad for x in tensors)
     output = Tensor(function.forward(*(x.data for x in tensors)))
     if any(function.needs):
@@ -102,11 +108,14 @@ def apply(function, *inputs):
 
 def operation(function_class):
     """The function of tensors that a Function computes: first the arguments of its `forward`, then its options."""
-    count = function_class.forward.__code__.co_argcount - 1
+    count = len(inspect.signature(function_class.forward).parameters) - 1
 
     def function(*arguments, **options):
         return apply(function_class(*arguments[count:], **options), *arguments[:count])
 
     function.__name__ = function.__qualname__ = function_class.__name__.lower()
     function.__doc__ = function_class.__doc__
+    parameters = [*inspect.signature(function_class.forward).parameters.values()][1:]
+    options = inspect.signature(function_class).parameters.values()
+    function.__signature__ = inspect.Signature([*parameters, *options])
     return function

@@ -143,6 +143,12 @@ def test_extra_arguments_are_accepted_and_the_state_is_a_tree_of_parameters():
     np.testing.assert_allclose(doubled.nu["weight"], 2 * state.nu["weight"])
 
 
+def test_parameters_may_be_python_numbers():
+    solver = adasmooth()
+    updates, _ = solver.update(1.0, solver.init(1.0))
+    assert updates == pytest.approx(-2e-3, rel=1e-4)
+
+
 def test_it_finds_the_bottom_of_a_parabola():
     path = jnp.array([1.0, -2.0, 3.0])
     solver = adasmooth(optax.cosine_decay_schedule(0.1, 500))
@@ -164,5 +170,7 @@ def test_the_example_in_the_docstring():
 def test_bad_constants_are_named():
     with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):
         adasmooth(rho1=0.9, rho2=0.5)
-    with pytest.raises(ValueError, match="window must be None or at least 1 step, got 0"):
+    with pytest.raises(
+        ValueError, match="adasmooth_delta: window must be None or a whole number of steps, at least 1, got 0"
+    ):
         adasmooth_delta(window=0)

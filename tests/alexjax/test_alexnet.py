@@ -107,6 +107,12 @@ def test_dropout_needs_a_key():
 def test_an_image_size_that_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"one of 67, 99, 131.*got 224"):
         alexnet.init(jax.random.key(0), 10, image_size=224)
+    params = alexnet.init(jax.random.key(0), **SHAPE)
+    for size in (75, 99):
+        with pytest.raises(ValueError, match=rf"images of shape \(1, {size}, {size}, 3\) are not what"):
+            alexnet.apply(params, jnp.zeros((1, size, size, 3)))
+    with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got 1\.0"):
+        alexnet.apply(params, jnp.zeros((1, 67, 67, 3)), dropout=1.0)
 
 
 def test_training_compiles_once():

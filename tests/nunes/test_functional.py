@@ -209,12 +209,26 @@ def test_dropout():
     assert F.dropout(x, 0.3, training=False) is x
 
 
+@pytest.mark.parametrize("name", UNARY)
+def test_float32_stays_float32(name):
+    x = Tensor(random(3, 4, 2, low=0.5).astype(np.float32), requires_grad=True)
+    y = UNARY[name][0](x)
+    y.backward(np.ones(y.shape))
+    assert y.dtype == x.grad.dtype == np.float32
+
+
 BAD = {
     "matmul": lambda: F.matmul(Tensor(random(2, 3)), Tensor(random(2, 3))),
     "linear": lambda: F.linear(Tensor(random(2, 3)), Tensor(random(2, 3))),
     "conv2d": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 2, 4))),
     "conv2d: the 9×9 kernel": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(9, 9, 3, 4))),
     "conv2d: bias": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 3, 4)), Tensor(random(3))),
+    "conv2d: stride must be at least 1, got 0": lambda: F.conv2d(
+        Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 3, 4)), stride=0
+    ),
+    "conv2d: x must be": lambda: F.conv2d(Tensor(random(0, 8, 8, 3)), Tensor(random(3, 3, 3, 4))),
+    "max_pool2d: stride must be at least 1, got 0": lambda: F.max_pool2d(Tensor(random(1, 8, 8, 3)), 2, 0),
+    "max_pool2d: padding 2 is more than half": lambda: F.max_pool2d(Tensor(random(1, 8, 8, 3)), 3, padding=2),
     "max_pool2d": lambda: F.max_pool2d(Tensor(random(8, 8, 3)), 2),
     "local_response_norm": lambda: F.local_response_norm(Tensor(random(1, 8, 8, 3)), size=4),
     "dropout": lambda: F.dropout(Tensor(random(3)), 1.0),

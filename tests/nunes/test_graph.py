@@ -1,5 +1,9 @@
 """The engine: order, accumulation, freeing, and its error messages."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -20,11 +24,11 @@ def test_gradients_accumulate_over_shared_nodes():
 
 
 def test_a_diamond_is_visited_once():
-    x = leaf(1.0)
-    for _ in range(60):  # 2^60 paths
-        x_next = x + x
-        x = x_next
-    x.backward()
+    x = y = leaf(1.0)
+    for _ in range(60):
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60  # as many paths
 
 
 def test_a_long_chain_does_not_overflow_the_stack():
@@ -91,7 +95,42 @@ def test_constants_get_no_gradient_and_cost_none():
     assert w.grad.sum() == 36
 
 
+def test_no_grad_is_of_one_thread():
+    with no_grad(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: (leaf(1.0) * 2.0).requires_grad).result()
+
+
+def test_what_a_gradient_flows_to_is_decided_when_the_operation_runs():
+    x, y = leaf(1.0), Tensor(np.ones(1))
+    z = x * y
+    y.requires_grad = True
+    z.backward()
+    assert y.grad is None
+    assert x.grad.item() == 1
+
+
+def test_a_gradient_has_its_leafs_dtype():
+    x = Tensor(np.ones(2, np.float32), requires_grad=True)
+    (x * Tensor(np.ones(2))).sum().backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_numbers_do_not_become_integers():
+    np.testing.assert_array_equal((Tensor([1, 2]) * 2.5).data, [2.5, 5])
+    np.testing.assert_allclose((Tensor(np.array([51], np.uint8)) * (1 / 255)).data, 0.2, rtol=1e-6)
+    assert Tensor([1, 2, 6]).mean().item() == pytest.approx(3)
+
+
+def test_the_package_alone_is_enough():
+    program = (
+        "from nunes import Tensor; x = Tensor([1.0, 2.0], requires_grad=True); (2 * x).sum().backward(); print(x.grad)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout == "[2. 2.]\n", result.stderr
+
+
 def test_tensors():
+    np.testing.assert_array_equal(np.asarray(Tensor([1.0, 2.0])), [1, 2])
     assert Tensor(1.5).dtype == np.float32
     assert Tensor([1, 2]).dtype.kind == "i"
     assert Tensor(np.float64(1.5)).dtype == np.float64

@@ -15,6 +15,19 @@ def test_parameters_are_found_by_name_and_in_order():
     assert numbered(Tensor(np.ones((2, 5, 5, 2), np.float32))).shape == (2, 36)
 
 
+def test_only_modules_make_a_sequence():
+    with pytest.raises(TypeError, match="Sequential: 1 is not a Module"):
+        nn.Sequential(nn.Linear(3, 4), np.tanh)
+
+
+def test_parameters_own_their_arrays():
+    array = np.ones((2, 3)).T
+    parameter = nn.Parameter(array)
+    parameter.data += 1
+    assert parameter.data.flags.c_contiguous
+    np.testing.assert_array_equal(array, 1)
+
+
 def test_states_are_copied_and_mistakes_named():
     one, two = nn.Linear(3, 2, generator=np.random.default_rng(0)), nn.Linear(3, 2)
     state = one.state_dict()

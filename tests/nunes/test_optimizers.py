@@ -73,12 +73,12 @@ def test_against_optax(name, x64):
 def test_zero_huge_and_tiny_gradients_in_float32(optimizer_class):
     x = Tensor(np.zeros(4, np.float32), requires_grad=True)
     optimizer = optimizer_class([x])
-    for _ in range(50):
-        x.grad = np.array([0, 1e18, 1e-30, -1], np.float32)
+    for step in range(50):
+        x.grad = np.array([0, 1e20 if step == 0 else 1, 1e-30, -1], np.float32)  # 1e20² is infinite
         optimizer.step()
         assert np.isfinite(x.data).all()
     assert x.data[0] == 0
-    assert (x.data[[1, 3]] != 0).all()
+    assert x.data[3] != 0
 
 
 def test_blocks_and_threads_do_not_matter(monkeypatch):
@@ -122,7 +122,11 @@ def test_bad_constants_are_named():
     x = [Tensor(np.ones(1), requires_grad=True)]
     with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):
         optimizers.AdaSmooth(x, rho1=0.9, rho2=0.5)
-    with pytest.raises(ValueError, match="window must be None or at least 1 step, got 0"):
+    with pytest.raises(ValueError, match="window must be None or a whole number of steps, at least 1, got 0"):
         optimizers.AdaSmooth(x, window=0)
+    with pytest.raises(ValueError, match=r"initial_ratio must lie in \[0, 1\], got 7"):
+        optimizers.AdaSmoothDelta(x, initial_ratio=7)
+    with pytest.raises(ValueError, match=r"parameter 0 of shape \(3, 2\) must require a gradient and own a contiguous"):
+        optimizers.SGD([Tensor(np.ones((2, 3)).T, requires_grad=True)])
     with pytest.raises(ValueError, match="no parameters"):
         optimizers.Adam([])

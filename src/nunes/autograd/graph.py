@@ -6,6 +6,9 @@ root to the leaves. Nothing in this file knows about arithmetic, layers or netwo
 """
 
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
 
 
 class Function:
@@ -28,23 +31,22 @@ class Function:
         self.__dict__.clear()
 
 
-_recording = True
+_recording = ContextVar("recording", default=True)  # of this thread
 
 
 def is_recording():
     """Whether operations are being recorded in the graph."""
-    return _recording
+    return _recording.get()
 
 
 @contextmanager
 def no_grad():
     """Record nothing inside this block (or decorated function): for evaluation, and for updating parameters."""
-    global _recording
-    before, _recording = _recording, False
+    before = _recording.set(False)
     try:
         yield
     finally:
-        _recording = before
+        _recording.reset(before)
 
 
 def topological_order(root):
@@ -65,7 +67,8 @@ def topological_order(root):
                     raise RuntimeError(
                         "backward: this graph was freed by an earlier backward(); compute the output again"
                     )
-                stack.extend((each, False) for each in tensor.node.inputs if each.requires_grad)
+                edges = zip(tensor.node.inputs, tensor.node.needs, strict=True)
+                stack.extend((each, False) for each, needed in edges if needed)
     return order
 
 
@@ -81,6 +84,7 @@ def backward(root, gradient):
         gradient = gradients.pop(id(tensor))
         node = tensor.node
         if node is None:  # a leaf
+            gradient = np.asarray(gradient, tensor.dtype)
             if tensor.grad is not None:
                 tensor.grad = tensor.grad + gradient
             else:  # two leaves must not share memory: x + y hands one array to both

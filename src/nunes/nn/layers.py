@@ -69,6 +69,8 @@ class Dropout(Module):
     """`F.dropout` while training, the identity in evaluation. `generator` draws the masks; it may be replaced."""
 
     def __init__(self, p=0.5, generator=None):
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be in [0, 1), got {p}")
         self.p = p
         self.generator = generator or np.random.default_rng()
 

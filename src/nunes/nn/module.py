@@ -6,12 +6,12 @@ from nunes.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that is learned: it requires a gradient, and modules list it."""
+    """A tensor that is learned: it requires a gradient, and modules list it. The array is copied."""
 
     __slots__ = ()
 
     def __init__(self, array):
-        super().__init__(array, requires_grad=True)
+        super().__init__(np.array(array, order="C"), requires_grad=True)
 
 
 class Module:
@@ -65,7 +65,7 @@ class Module:
     def astype(self, dtype):
         """Convert the parameters in place, e.g. to float64 for checking gradients; returns the module."""
         for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype), None
+            parameter.data, parameter.grad = parameter.data.astype(dtype, order="C"), None
         return self
 
     def state_dict(self):
@@ -94,6 +94,9 @@ class Sequential(Module):
 
     def __init__(self, *modules, **named_modules):
         names = {str(index): module for index, module in enumerate(modules)} | named_modules
+        for name, module in names.items():
+            if not isinstance(module, Module):
+                raise TypeError(f"Sequential: {name} is not a Module but {module!r}")
         vars(self).update(names)
 
     def forward(self, x):

@@ -148,7 +148,7 @@ class Clip(Function):
     """x limited to [low, high]; outside, the gradient is 0."""
 
     def __init__(self, low=-np.inf, high=np.inf):
-        self.low, self.high = low, high
+        self.low, self.high = float(low), float(high)
 
     def forward(self, x):
         self.inside = (x >= self.low) & (x <= self.high)
@@ -278,7 +278,7 @@ def power(x, exponent):
     """x to a constant power."""
     if isinstance(exponent, Tensor):
         raise TypeError("power: the exponent must be a number; for a tensor use exp(y * log(x))")
-    return apply(Power(exponent), x)
+    return apply(Power(float(exponent)), x)
 
 
 def linear(x, weight, bias=None):

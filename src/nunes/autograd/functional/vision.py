@@ -233,12 +233,15 @@ class Dropout(Function):
         return gradient * self.scale
 
 
-def _check_images(op, x, kernel=(1, 1), padding=0):
-    if x.ndim != 4:
-        raise ValueError(f"{op}: x must be (N, H, W, C), got shape {x.shape}")
-    if any(size + 2 * padding < k for size, k in zip(x.shape[1:3], kernel, strict=True)):
+def _check_images(op, x, reach=(1, 1), padding=0, **steps):
+    if x.ndim != 4 or 0 in x.shape:
+        raise ValueError(f"{op}: x must be (N, H, W, C), none of them 0; got shape {x.shape}")
+    for name, value in steps.items():
+        if value < 1:
+            raise ValueError(f"{op}: {name} must be at least 1, got {value}")
+    if any(size + 2 * padding < k for size, k in zip(x.shape[1:3], reach, strict=True)):
         raise ValueError(
-            f"{op}: the {kernel[0]}×{kernel[1]} kernel is larger than the images {x.shape}, padding {padding}"
+            f"{op}: the {reach[0]}×{reach[1]} kernel is larger than the images {x.shape}, padding {padding}"
         )
 
 
@@ -259,6 +262,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     Raises:
         ValueError: the shapes do not fit each other or `groups`.
     """
+    if groups < 1:
+        raise ValueError(f"conv2d: groups must be at least 1, got {groups}")
     if weight.ndim != 4:
         raise ValueError(f"conv2d: weight must be (KH, KW, C / groups, O), got shape {weight.shape}")
     if x.ndim == 4 and (x.shape[3] != weight.shape[2] * groups or weight.shape[3] % groups):
@@ -268,7 +273,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         )
     if bias is not None and bias.shape != weight.shape[3:]:
         raise ValueError(f"conv2d: bias must be ({weight.shape[3]},), got {bias.shape}")
-    _check_images("conv2d", x, [dilation * (k - 1) + 1 for k in weight.shape[:2]], padding)
+    reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
+    _check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation)
     return apply(Conv2d(stride, padding, dilation, groups), x, weight, *([] if bias is None else [bias]))
 
 
@@ -278,8 +284,11 @@ def max_pool2d(x, kernel, stride=None, padding=0):
     `stride` defaults to `kernel`; padding is with −∞. The gradient goes to the first maximum of a window.
     Raises ValueError if x is not a batch of images at least as large as the kernel.
     """
-    _check_images("max_pool2d", x, (kernel, kernel), padding)
-    return apply(MaxPool2d(kernel, stride or kernel, padding), x)
+    stride = kernel if stride is None else stride
+    _check_images("max_pool2d", x, (kernel, kernel), padding, kernel=kernel, stride=stride)
+    if 2 * padding > kernel:
+        raise ValueError(f"max_pool2d: padding {padding} is more than half of the kernel {kernel}")
+    return apply(MaxPool2d(kernel, stride, padding), x)
 
 
 def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
