@@ -7,11 +7,13 @@ CORES ?= all
 PYTHON ?= python3
 BIN := .venv/bin
 
+export PROFILE DATA_DIR CORES  # to be quoted by the shell
+
 .PHONY: report test bench readme notebooks lint constraints clean
 .DELETE_ON_ERROR:
 
 report: .venv/installed
-	@$(BIN)/python -m study report --profile '$(PROFILE)' --data-dir '$(DATA_DIR)' --cores '$(CORES)'
+	@$(BIN)/python -m study report --profile "$$PROFILE" --data-dir "$$DATA_DIR" --cores "$$CORES"
 
 test: .venv/installed
 	@$(BIN)/python -m pytest

@@ -1,25 +1,30 @@
 # The study as a graph of files: dataset -> runs -> figures -> report. `make report` calls it; by hand:
 #   snakemake --cores all --config profile=full data_dir=path/to/stanford_cars
-# A run that has its .json is finished: it is not trained again because a notebook or the dataset's file is newer.
+# A finished run (Profile.is_finished) is a given file here, and no job: it is never trained again by accident.
 
 import json
+import re
+import shlex
 import sys
 
 from study.config import load_profile, project_path
 
 PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or "")
 BUILD, RESULTS, FIGURES = PROFILE.build, PROFILE.results, PROFILE.figures
-STUDY = f"{sys.executable} -m study"
+STUDY = f"{shlex.quote(sys.executable)} -m study"
 RUNS = [f"{RESULTS}/{run}.json" for run in PROFILE.runs]
-SIZES = sorted({(run.label, run.image_size) for run in PROFILE.runs.values()})
-LABEL, SIZE = SIZES[0]
-CONVERGENCE = ["convergence", "implementations", "confusion"]
+DATASET = f"{BUILD}/dataset-{PROFILE.dataset}.json"
+SOURCES = [str(path) for path in project_path("src").rglob("*.py")]
+SPEED = [f"{RESULTS}/speed.csv", f"{FIGURES}/speed.png"]
+CONVERGENCE = ["convergence", "implementations"]
 if any(run.startswith("learning_rate/") for run in PROFILE.runs):
     CONVERGENCE.append("learning_rate")
+if all(run.label != "model" for run in PROFILE.runs.values()):
+    CONVERGENCE.append("confusion")
 
 
-wildcard_constraints:
-    run="[^/]+/[^/]+",
+def parameters(**values):
+    return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in values.items())
 
 
 rule all:
@@ -29,16 +34,15 @@ rule all:
 
 
 rule dataset:
-    message: "preparing the dataset"
     output:
-        f"{BUILD}/dataset-{PROFILE.dataset}.json",
+        DATASET,
     params:
         data_dir=PROFILE.data_dir,
     run:
         from study.data import load_dataset
 
         found = {}
-        for label, size in SIZES:
+        for label, size in PROFILE.datasets:
             data_dir = project_path(PROFILE.data_dir) if PROFILE.data_dir else None
             cars = load_dataset(PROFILE.dataset, data_dir, label, size)
             found[f"{label}, {size} px"] = cars.counts | {"source": cars.source, "digest": cars.digest}
@@ -47,51 +51,51 @@ rule dataset:
             json.dump(found, file, indent=1)
 
 
-def run_parameters(wildcards):
-    fields = PROFILE.runs[wildcards.run].to_dict() | {"data_dir": PROFILE.data_dir}
-    return " ".join(f"-p {name} '{value}'" for name, value in fields.items())
-
-
 rule train:
-    message: "training {wildcards.run}"
     input:
-        ancient(f"{BUILD}/dataset-{PROFILE.dataset}.json"),
+        ancient(DATASET),
     output:
         f"{RESULTS}/{{run}}.json",
         f"{RESULTS}/{{run}}.csv",
-    log:
-        notebook=f"{BUILD}/notebooks/runs/{PROFILE.dataset}/{{run}}.ipynb",
     params:
-        parameters=run_parameters,
-        result=f"{RESULTS}/{{run}}",
+        notebook=f"{BUILD}/notebooks/runs/{PROFILE.dataset}/{{run}}.ipynb",
         checkpoint=f"{BUILD}/checkpoints/{PROFILE.dataset}/{{run}}.npz",
+        parameters=lambda wildcards: parameters(
+            **PROFILE.runs[wildcards.run].to_dict(),
+            data_dir=PROFILE.data_dir,
+            result=f"{RESULTS}/{wildcards.run}",
+        ),
+    wildcard_constraints:
+        run="|".join(re.escape(run) for run in PROFILE.runs if not PROFILE.is_finished(run)) or "(?!)",
     threads: workflow.cores
     shell:
-        "{STUDY} notebook notebooks/03_train.ipynb {log.notebook} {params.parameters}"
-        " -p result {params.result} -p checkpoint {params.checkpoint}"
+        "{STUDY} notebook notebooks/03_train.ipynb {params.notebook} {params.parameters}"
+        " -p checkpoint {params.checkpoint} && rm -f {params.checkpoint}"
 
 
 rule data:
-    message: "looking at the data"
     input:
-        f"{BUILD}/dataset-{PROFILE.dataset}.json",
+        DATASET,
+        SOURCES,
         notebook="notebooks/01_data.ipynb",
     output:
         f"{BUILD}/notebooks/01_data.ipynb",
         [f"{FIGURES}/{name}.png" for name in ("images", "classes", "augmentation")],
     params:
-        dataset=PROFILE.dataset,
-        data_dir=PROFILE.data_dir,
-        label=LABEL,
-        image_size=SIZE,
+        parameters(
+            dataset=PROFILE.dataset,
+            data_dir=PROFILE.data_dir,
+            label=PROFILE.datasets[0][0],
+            image_size=PROFILE.datasets[0][1],
+            figures_dir=FIGURES,
+        ),
     shell:
-        "{STUDY} notebook {input.notebook} {output[0]} -p dataset {params.dataset} -p data_dir '{params.data_dir}'"
-        " -p label {params.label} -p image_size {params.image_size} -p figures_dir {FIGURES}"
+        "{STUDY} notebook {input.notebook} {output[0]} {params}"
 
 
 rule nunes:
-    message: "nunes in five minutes"
     input:
+        SOURCES,
         notebook="notebooks/02_nunes.ipynb",
     output:
         f"{BUILD}/notebooks/02_nunes.ipynb",
@@ -101,9 +105,9 @@ rule nunes:
 
 
 rule convergence:
-    message: "comparing the convergence"
     input:
         RUNS,
+        SOURCES,
         notebook="notebooks/04_convergence.ipynb",
     output:
         f"{BUILD}/notebooks/04_convergence.ipynb",
@@ -112,31 +116,32 @@ rule convergence:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
 
 
-rule speed:
-    message: "measuring the speed"
-    input:
-        notebook="notebooks/05_speed.ipynb",
-    output:
-        f"{RESULTS}/speed.csv",
-        f"{FIGURES}/speed.png",
-    log:
-        notebook=f"{BUILD}/notebooks/05_speed.ipynb",
-    params:
-        parameters=" ".join(f"-p {name} '{value}'" for name, value in PROFILE.speed.items()),
-    threads: workflow.cores
-    shell:
-        "{STUDY} notebook {input.notebook} {log.notebook} {params.parameters}"
-        " -p timings {output[0]} -p figures_dir {FIGURES}"
+# The published timings are of one machine, and stay unless they are deleted.
+if PROFILE.name != "full" or not all(project_path(path).exists() for path in SPEED):
+
+    rule speed:
+        input:
+            SOURCES,
+            notebook="notebooks/05_speed.ipynb",
+        output:
+            SPEED,
+        params:
+            notebook=f"{BUILD}/notebooks/05_speed.ipynb",
+            parameters=parameters(**PROFILE.speed),
+        threads: workflow.cores
+        shell:
+            "{STUDY} notebook {input.notebook} {params.notebook} {params.parameters}"
+            " -p timings {output[0]} -p figures_dir {FIGURES}"
 
 
 rule report:
-    message: "writing the report"
     input:
         rules.data.output,
         rules.nunes.output,
         rules.convergence.output,
-        rules.speed.output,
+        SPEED,
         RUNS,
+        SOURCES,
         notebook="notebooks/06_report.ipynb",
     output:
         f"{BUILD}/notebooks/06_report.ipynb",

@@ -13,7 +13,6 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 CHUNK_BYTES = 4 << 20  # im2col's columns in one chunk
 BLOCK = 1 << 15  # elements in one block of an element-wise update: a few arrays of it fit the L2 cache
@@ -39,6 +38,8 @@ def _pool(threads):
 
 @cache
 def _blas():
+    from threadpoolctl import ThreadpoolController  # here: it looks for the libraries that are loaded by now
+
     return ThreadpoolController().select(user_api="blas")
 
 

@@ -14,16 +14,18 @@ from study.config import PROJECT, ConfigError, RunConfig, check_choice, load_pro
 
 def report(profile, data_dir, cores):
     """Make a profile's report with Snakemake; prints its path last."""
-    chosen = load_profile(profile, data_dir)  # a mistake shows here, in one line, before anything starts
-    if data_dir:
-        from study.builders import find_photographs
+    from study.data import load_dataset
 
-        find_photographs(project_path(data_dir))
+    chosen = load_profile(profile, data_dir)  # a mistake shows here, in one line, before anything starts
+    for label, size in chosen.datasets:  # and so does one in the photographs
+        load_dataset(chosen.dataset, data_dir and project_path(chosen.data_dir), label, size)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--keep-going"]
-    command += ["--quiet", "rules", "host", "reason", "--config", f"profile={profile}", f"data_dir={data_dir}"]
+    command += ["--quiet", "rules", "host", "reason", "--config", f"profile={profile}", f"data_dir={chosen.data_dir}"]
     status = subprocess.run(command, cwd=PROJECT).returncode
     if status:
         raise ConfigError(f"the report of profile {profile!r} was not finished; the messages above say why")
+    if profile == "full":
+        readme(check=False)
     print(PROJECT / chosen.build / "report.html")
 
 
@@ -39,8 +41,9 @@ def notebook(source, target, parameters):
     if not Path(source).is_file():
         raise ConfigError(f"there is no notebook {source!r}")
     known = papermill.inspect_notebook(source)
-    for name in parameters:
+    for name, value in parameters.items():
         check_choice(f"parameter of {Path(source).name}:", name, sorted(known))
+        parameters[name] = value if known[name]["inferred_type_name"] == "str" else parse(value)
     check_run({name: parse(each["default"]) for name, each in known.items()} | parameters)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def main(arguments=None):
         case "report":
             report(**args)
         case "notebook":
-            args["parameters"] = {name: parse(value) for name, value in args["parameters"]}
+            args["parameters"] = dict(args["parameters"])
             notebook(**args)
         case "html":
             from study.report import export_html
@@ -135,3 +138,5 @@ if __name__ == "__main__":
         main()
     except ConfigError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command continues")

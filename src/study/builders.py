@@ -102,8 +102,11 @@ def prepare(builder):
     if builder.data_path.exists():
         return
     print(f"preparing {builder.name} at {builder.size} px (once) ...", flush=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own messages speak of downloads
-        builder.download_and_prepare(file_format="array_record")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own messages speak of downloads
+            builder.download_and_prepare(file_format="array_record")
+    except AssertionError as error:  # how TFDS says that a split came out empty
+        raise ConfigError(f"{builder.name}: not one readable image for some split ({error})") from None
     for name in getattr(builder, "skipped", []):
         print(f"skipped {name}: not a readable image", flush=True)
 
@@ -136,8 +139,10 @@ def find_photographs(source):
     if not source.is_dir():
         raise ConfigError(f"data_dir {str(source)!r} is not a directory")
     by_folder = {split: _class_folders(source / split) for split in ("train", "test")}
-    if by_folder["train"] and by_folder["test"]:
-        layout = "class folders, {train,test}/<class>/*.jpg"
+    if by_folder["train"]:
+        layout = (
+            "class folders, {train,test}/<class>/*.jpg" if by_folder["test"] else "class folders, train/<class>/*.jpg"
+        )
     else:
         by_folder = {"train": _class_folders(source), "test": {}}
         layout = "class folders, <class>/*.jpg"
@@ -156,6 +161,12 @@ def find_photographs(source):
             in_test = not by_folder["test"] and part <= rank < 2 * part
             files.append((paths[index], "validation" if rank < part else "test" if in_test else "train", label))
         files += [(path, "test", label) for path in by_folder["test"].get(name, [])]
+    empty = {"train", "validation", "test"} - {split for _, split, _ in files}
+    if empty:
+        raise ConfigError(
+            f"too few photographs in {str(source)!r}: none would be left for {', '.join(sorted(empty))} "
+            "(a tenth of each class, rounded, goes to validation: at least 5 in some class)"
+        )
     return files, class_names, layout
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,16 +41,18 @@ def check_choice(name, value, choices):
 def check_parameters(namespace, known):
     """The parameters among a notebook's `globals()`: its variables that are text, numbers or truth values.
 
-    papermill only warns of a parameter that the notebook does not have; here it is a ConfigError. To be called
-    before the notebook defines variables of its own.
+    papermill only warns of a parameter that the notebook does not have; here it is a ConfigError. When a reader runs
+    the cell again, the notebook has variables of its own: then they are passed over.
     """
+    first_time = not namespace.get("_parameters_checked")
     given = {
         name: value
         for name, value in namespace.items()
-        if isinstance(value, str | int | float | bool) and not name.startswith("_")
+        if isinstance(value, str | int | float | bool) and not name.startswith("_") and (first_time or name in known)
     }
     for name in given:
         check_choice("parameter", name, sorted(known))
+    namespace["_parameters_checked"] = True
     return given
 
 
@@ -109,6 +112,8 @@ class RunConfig:
                 raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.rho1 > self.rho2:
             raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        if self.dataset == "rendered_cars" and self.data_dir and not self.data_dir.endswith(".npz"):
+            raise ConfigError("rendered_cars needs no data_dir; for photographs set dataset to 'stanford_cars'")
         if self.dataset == "rendered_cars" and self.label != "body":
             raise ConfigError(f"rendered_cars has only the label 'body', got {self.label!r}")
 
@@ -146,8 +151,21 @@ class Profile:
         return Path("build") / self.name
 
     @property
+    def datasets(self):
+        """The (label, image size) pairs that the runs need."""
+        return sorted({(run.label, run.image_size) for run in self.runs.values()})
+
+    def is_finished(self, name):
+        """Whether a run's file exists and is of its configuration; outside `full` also newer than the code."""
+        path = project_path(self.results / f"{name}.json")
+        if not path.exists() or json.loads(path.read_text())["config"] != self.runs[name].to_dict():
+            return False
+        sources = (PROJECT / "src").rglob("*.py")
+        return self.name == "full" or path.stat().st_mtime > max(each.stat().st_mtime for each in sources)
+
+    @property
     def figures(self):
-        return Path("figures") if self.name == "full" else self.build / "figures"
+        return Path("figures") if self.name == "full" else self.build / "figures" / self.dataset
 
     @property
     def results(self):
@@ -164,7 +182,7 @@ def load_profile(name, data_dir=""):
 
     profiles = yaml.safe_load((PROJECT / "study.yaml").read_text())
     check_choice("profile", name, list(profiles))
-    profile = profiles[name]
+    profile, data_dir = profiles[name], str(Path(str(data_dir)).expanduser()) if data_dir else ""
     dataset = "stanford_cars" if data_dir else profile["dataset"]
     if dataset != "rendered_cars" and not data_dir:
         raise ConfigError(
@@ -176,7 +194,7 @@ def load_profile(name, data_dir=""):
     fields = [field.name for field in dataclasses.fields(RunConfig)]
     for group, settings in profile["runs"].items():
         fixed = {"dataset": dataset, "data_dir": data_dir} | settings
-        cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid")
+        cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid", {})
         for case, *values in itertools.product(cases, *grid.values()):
             varied = case | dict(zip(grid, values, strict=True))
             for key in fixed | varied:

@@ -30,6 +30,7 @@ def comparison_table(runs):
                 "optimizer": NAMES[optimizer],
                 "implementation": NAMES[backend],
                 "learning rate": f"{cell.learning_rate.iloc[0]:g}",
+                "window": cell.window.iloc[0] if optimizer.startswith("adasmooth") else "–",
                 "seeds": len(cell),
                 "test accuracy": mean_and_deviation(cell.test_accuracy),
                 "test loss": mean_and_deviation(cell.test_loss, percent=False),
@@ -62,29 +63,32 @@ def setting(runs):
 
 def findings(runs, speed=None):
     """What came out, in sentences (Markdown), each from the run files alone."""
-    comparison = runs[(runs.group == "comparison") & ~runs.diverged]
-    quality = {name: group for name, group in comparison.groupby("optimizer")}
+    comparison = runs[runs.group == "comparison"]
+    finished = comparison[~comparison.diverged]
+    # The runs of one seed share their weights and batches: the sample is the seeds, not the runs.
+    by_seed = finished.groupby(["optimizer", "seed"]).test_accuracy.mean().unstack("optimizer")
     sentences = []
-    if {"adam", "adasmooth"} <= set(quality):
-        chance = max(pd.Series(run_majority(runs)))
-        smooth, adam = quality["adasmooth"], quality["adam"]
-        paired = smooth.merge(adam, on=["backend", "seed"], suffixes=("", "_adam"))
-        differences = 100 * (paired.test_accuracy - paired.test_accuracy_adam)
-        spread = f" ± {differences.std(ddof=1):.1f}" if len(differences) > 1 else ""
+    if {"adam", "adasmooth"} <= set(by_seed):
+        rates = comparison.groupby("optimizer").learning_rate.first()
+        difference = 100 * (by_seed.adasmooth - by_seed.adam).dropna()
+        spread = f" ± {difference.std(ddof=1):.1f}" if len(difference) > 1 else ""
         sentences.append(
-            f"**Quality.** AdaSmooth ends at {mean_and_deviation(smooth.test_accuracy)} test accuracy "
-            f"(learning rate {smooth.learning_rate.iloc[0]:g}), Adam at {mean_and_deviation(adam.test_accuracy)} "
-            f"(learning rate {adam.learning_rate.iloc[0]:g}); the paired difference is "
-            f"{differences.mean():+.1f}{spread} points over {len(differences)} pairs of runs (same seed, same "
-            f"implementation). Always guessing the most frequent class gives {chance:.1%}."
+            f"**Quality.** AdaSmooth ends at {mean_and_deviation(by_seed.adasmooth.dropna())} test accuracy (learning "
+            f"rate {rates.adasmooth:g}), Adam at {mean_and_deviation(by_seed.adam.dropna())} (learning rate "
+            f"{rates.adam:g}); the difference is {difference.mean():+.1f}{spread} points, paired over "
+            f"{len(difference)} {'seeds' if len(difference) > 1 else 'seed'} (mean of both implementations). Always guessing the most "
+            f"frequent class gives {majority(finished):.1%}."
         )
-    pairs = comparison.pivot_table(index=["optimizer", "seed"], columns="backend", values="test_accuracy")
+    if comparison.diverged.any():
+        sentences.append(f"**Divergence.** {comparison.diverged.sum()} of {len(comparison)} runs diverged.")
+    pairs = finished.pivot_table(index=["optimizer", "seed"], columns="backend", values="test_accuracy")
     if {"numpy", "jax"} <= set(pairs):
         gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
+        masks = ", with dropout masks of their own" if finished.dropout.max() > 0 else ""
         sentences.append(
-            "**Two implementations, one network.** From the same weights and batches, with dropout masks of their "
-            f"own, NumPy and JAX end {gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} "
-            f"pairs), NumPy's mean {gap.mean():+.1f} relative to JAX's."
+            f"**Two implementations, one network.** From the same weights and batches{masks}, NumPy and JAX end "
+            f"{gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} "
+            f"{'pairs' if len(gap) > 1 else 'pair'} of runs); NumPy's mean is {gap.mean():+.1f} from JAX's."
         )
     if speed is not None:
         largest = speed[speed.image_size == speed.image_size.max()]
@@ -98,9 +102,31 @@ def findings(runs, speed=None):
     return sentences
 
 
-def run_majority(runs):
-    """The share of the most frequent class among the test images of each run."""
-    return [max(map(sum, confusion)) / sum(map(sum, confusion)) for confusion in runs.confusion.dropna()]
+def majority(runs):
+    """The share of the most frequent class among the test images."""
+    return max(map(sum, runs.confusion.iloc[0])) / runs.counts.iloc[0]["test"]
+
+
+def limits(runs):
+    """What the numbers do not say (Markdown), as far as it depends on the runs."""
+    trials = runs[runs.group == "learning_rate"].groupby("optimizer").size()
+    tuning = (
+        "Each optimizer's learning rate (and AdaSmooth's window) is the best of a sweep with one seed and "
+        f"{runs[runs.group == 'learning_rate'].epochs.iloc[0]} epochs, {trials.get('adam', 0)} trials for Adam and "
+        f"{trials.get('adasmooth', 0)} for AdaSmooth; their other constants are the papers' defaults"
+        if len(trials)
+        else "The learning rates were not tuned"
+    )
+    seeds = runs[runs.group == "comparison"].seed.nunique()
+    number = "One seed tells" if seeds == 1 else f"{seeds} seeds tell"
+    items = [f"This is a first comparison. {tuning}. {number} large differences from small ones and no more."]
+    if runs.dataset.iloc[0] == "stanford_cars":
+        items.append(
+            "The split of Stanford Cars is our own, and the cars are cropped to their boxes: the numbers do not "
+            "compare with published ones."
+        )
+    items.append("The networks are sized for a CPU: small images, fewer channels.")
+    return "\n".join(f"- {item}" for item in items)
 
 
 def load_speed(folder):
@@ -114,7 +140,7 @@ def generated_parts(folder=PUBLISHED):
     runs, _ = load_runs(folder)
     table = comparison_table(runs).to_markdown(index=False, disable_numparse=True)
     bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, load_speed(folder)))
-    return {"findings": bullets, "results": f"{table}\n\n{setting(runs)}"}
+    return {"findings": bullets, "results": f"{table}\n\n{setting(runs)}", "limits": limits(runs)}
 
 
 def update_readme(text, parts):

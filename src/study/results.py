@@ -33,33 +33,39 @@ class Result:
         self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
         confusion = np.zeros((self.test_logits.shape[1],) * 2, int)
         np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
-        record = {"config": self.config, "summary": self.summary}
+        finite = {key: None if value != value else value for key, value in self.summary.items()}  # JSON has no NaN
+        record = {"config": self.config, "summary": finite}
         if len(confusion) <= 64:  # [true class][predicted class]
             record["confusion"] = confusion.tolist()
-        text = json.dumps(record, indent=1)
+        text = json.dumps(record, indent=1, allow_nan=False)
         partial = Path(f"{path}.json.partial")
         partial.write_text(text + "\n")
         os.replace(partial, f"{path}.json")
 
 
 def describe_machine():
-    """Where and with what a number was made: processor, cores, versions, git commit, peak memory so far."""
+    """Where and with what a number was made: processor, cores, versions, git commit."""
     try:
         cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     except (OSError, StopIteration):
         cpu = platform.processor() or platform.machine()
-    jax = sys.modules.get("jax")
-    device = jax.devices()[0].device_kind if jax else "cpu"
-    git = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=PROJECT, capture_output=True, text=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    try:  # "-dirty" is appended if the code differs from the commit
+        command = ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=10"]
+        commit = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or None
+    except OSError:
+        commit = None
     return {
         "machine": f"{cpu}, {os.cpu_count()} cores",
-        "device": device,
         "versions": {name: metadata.version(name) for name in ("numpy", "jax", "optax")}
         | {"python": platform.python_version()},
-        "git_commit": git.stdout.strip() or None,
-        "peak_memory_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+        "git_commit": commit,
     }
+
+
+def peak_memory():
+    """The most memory that this process has held so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def load_runs(folder):

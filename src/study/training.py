@@ -4,18 +4,19 @@ Both start from the same weights and see the same batches in the same order; a b
 how to predict, and what its state is.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
-from tqdm import tqdm
 
 import alexjax
 import nunes.autograd.functional as F
@@ -23,7 +24,7 @@ from alexjax import alexnet
 from nunes import Tensor, no_grad, optimizers
 from nunes.models import AlexNet
 from study import data
-from study.results import Result, describe_machine
+from study.results import Result, describe_machine, peak_memory
 
 
 def schedule(config, steps_per_epoch):
@@ -174,15 +175,12 @@ def train(config, checkpoint=None):
         return (images - mean) / std
 
     steps_per_epoch = len(dataset.train) // config.batch_size
+    machine = describe_machine() | {"device": jax.devices()[0].device_kind if config.backend == "jax" else "cpu"}
     backend = BACKENDS[config.backend](config, len(dataset.class_names), steps_per_epoch)
-    rows = _restore(checkpoint, config, backend)
+    identity = {"config": config.to_dict(), "digest": dataset.digest}
+    rows = _restore(checkpoint, identity, backend)
     diverged = False
-    progress = tqdm(
-        total=config.epochs * steps_per_epoch,
-        initial=len(rows) * steps_per_epoch,
-        unit="step",
-        disable=not sys.stderr.isatty(),
-    )
+    progress = progress_bar(config.epochs * steps_per_epoch, len(rows) * steps_per_epoch)
     for epoch in range(len(rows), config.epochs):
         start, losses = time.perf_counter(), []
         generator = np.random.default_rng((config.seed, epoch))
@@ -206,16 +204,16 @@ def train(config, checkpoint=None):
                 "seconds": seconds,  # of training in this epoch, without evaluation
             }
         )
-        progress.write(
+        progress.clear()
+        print(
             f"epoch {epoch + 1:3d}/{config.epochs}: train loss {losses.mean():.4f}, validation loss {val_loss:.4f}, "
             f"accuracy {val_accuracy:.1%}, {seconds:.1f} s",
-            file=sys.stdout,
+            flush=True,
         )
-        sys.stdout.flush()
         diverged = not np.isfinite([losses.mean(), val_loss]).all()
         if diverged:
             break
-        _save(checkpoint, config, backend, rows)
+        _save(checkpoint, identity, backend, rows)
     progress.close()
 
     history = pd.DataFrame(rows)
@@ -236,30 +234,42 @@ def train(config, checkpoint=None):
         "class_names": dataset.class_names,
         "source": dataset.source,
         "digest": dataset.digest,
-        **describe_machine(),
+        **machine,
+        "peak_memory_mb": peak_memory(),
     }
     return Result(config.to_dict(), history, summary, dataset.test.labels, logits)
 
 
-def _save(checkpoint, config, backend, rows):
+def progress_bar(total, done):
+    """A live bar for a person at a terminal; elsewhere the line that `train` prints an epoch is enough."""
+    try:
+        from tqdm import tqdm
+    except ImportError:  # on a bare machine
+        return SimpleNamespace(update=lambda: None, clear=lambda: None, close=lambda: None)
+    return tqdm(total=total, initial=done, unit="step", disable=not sys.stderr.isatty())
+
+
+def _save(checkpoint, identity, backend, rows):
     """Write the state into a file beside the checkpoint, then rename it: there is never half a checkpoint."""
     if checkpoint is None:
         return
     checkpoint = Path(checkpoint)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    about = json.dumps({"config": config.to_dict(), "rows": rows}, default=float)
+    about = json.dumps(identity | {"rows": rows}, default=float)
     partial = checkpoint.with_suffix(".partial.npz")
     np.savez(partial, about=np.array(about), **backend.state())
     os.replace(partial, checkpoint)
 
 
-def _restore(checkpoint, config, backend):
-    """Restore a checkpoint of the same configuration, if there is one; returns the finished epochs' rows."""
+def _restore(checkpoint, identity, backend):
+    """Restore a checkpoint of the same configuration and data, if there is one; returns the finished epochs' rows."""
     if checkpoint is None or not Path(checkpoint).exists():
         return []
     with np.load(checkpoint, allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
-        if about["config"] != config.to_dict():
-            return []
-        backend.restore({name: arrays[name] for name in arrays.files if name != "about"})
-    return about["rows"]
+        if {key: about.get(key) for key in identity} == identity:
+            with contextlib.suppress(KeyError, ValueError):  # of an older version of this code
+                backend.restore({name: arrays[name] for name in arrays.files if name != "about"})
+                return about["rows"]
+    print(f"the checkpoint {checkpoint} is of another run; starting anew", flush=True)
+    return []

@@ -26,6 +26,7 @@ from study.config import ConfigError, RunConfig, load_profile
         ({"rho1": 0.9, "rho2": 0.5}, "rho1 must not exceed rho2, got 0.9 and 0.5"),
         ({"rho2": 1}, "rho2 must lie in [0, 1), got 1.0"),
         ({"label": "make"}, "rendered_cars has only the label 'body', got 'make'"),
+        ({"data_dir": "cars"}, "for photographs set dataset to 'stanford_cars'"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ],
 )
@@ -46,6 +47,13 @@ def test_a_notebooks_parameters():
     with pytest.raises(ConfigError, match="unknown parameter 'optimzer'; did you mean 'optimizer'"):
         RunConfig.from_notebook({"optimzer": "adam"})
     assert ConfigError("one line")._render_traceback_() == ["ConfigError: one line"]
+
+
+def test_the_cell_of_parameters_can_be_run_again():
+    namespace = {"steps": 3}
+    assert config.check_parameters(namespace, ["steps", "seed"]) == {"steps": 3}
+    namespace |= {"count": 7, "seed": 1}
+    assert config.check_parameters(namespace, ["steps", "seed"]) == {"steps": 3, "seed": 1}
 
 
 def test_a_run_does_not_record_where_its_photographs_lie():

@@ -108,6 +108,14 @@ def test_folders_that_are_not_right(prepared, tmp_path):
         data.load_dataset("stanford_cars")
     with pytest.raises(ConfigError, match="unknown dataset 'cars'"):
         data.load_dataset("cars")
+    make_photographs(tmp_path / "few", CLASSES, 2)
+    with pytest.raises(ConfigError, match=r"too few photographs .* none would be left for validation"):
+        data.load_dataset("stanford_cars", tmp_path / "few")
+    make_photographs(tmp_path / "broken", CLASSES, 20)
+    for path in (tmp_path / "broken" / "test").rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="not one readable image"):
+        data.load_dataset("stanford_cars", tmp_path / "broken")
     make_photographs(tmp_path / "pets", ["cat", "dog"], 10)
     with pytest.raises(ConfigError, match=r"'cat' is none of them \(2 of 2 unknown\)"):
         data.load_dataset("stanford_cars", tmp_path / "pets", "body")

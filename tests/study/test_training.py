@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -40,8 +42,8 @@ def test_it_learns_repeats_and_resumes(backend, tmp_path, monkeypatch):
 
     checkpoint, save = tmp_path / "c" / "run.npz", training._save
 
-    def save_and_stop(path, config, backend, rows):
-        save(path, config, backend, rows)
+    def save_and_stop(path, identity, backend, rows):
+        save(path, identity, backend, rows)
         if len(rows) == 2:
             raise KeyboardInterrupt
 
@@ -55,7 +57,8 @@ def test_it_learns_repeats_and_resumes(backend, tmp_path, monkeypatch):
     assert resumed.summary["test_loss"] == whole.summary["test_loss"]
     assert [path.name for path in checkpoint.parent.iterdir()] == ["run.npz"]
     # A checkpoint of another configuration is not continued.
-    assert len(train(dataclasses.replace(config, seed=1, epochs=1), checkpoint).history) == 1
+    other = dataclasses.replace(config, seed=1, epochs=1)
+    assert train(other, checkpoint).history.train_loss[0] == train(other).history.train_loss[0]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -106,6 +109,20 @@ def test_results_are_written_and_read(tmp_path):
     assert sorted(path.suffix for path in (tmp_path / "group").iterdir()) == [".csv", ".json"]
     with pytest.raises(ConfigError, match="no finished runs"):
         load_runs(tmp_path / "nothing")
+
+
+def test_a_machine_without_git_keeps_its_results(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert train(dataclasses.replace(CONFIG, epochs=1)).summary["git_commit"] is None
+
+
+def test_a_bare_machine_can_train():
+    absent = ["tqdm", "threadpoolctl", "tensorflow_datasets", "papermill", "yaml", "seaborn", "matplotlib", "nbconvert"]
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from study import RunConfig, train; print('ok')"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout == "ok\n", result.stderr
 
 
 def test_too_large_a_batch_is_named():
