@@ -76,8 +76,8 @@ def findings(runs, speed=None):
             f"**Quality.** AdaSmooth ends at {mean_and_deviation(by_seed.adasmooth.dropna())} test accuracy (learning "
             f"rate {rates.adasmooth:g}), Adam at {mean_and_deviation(by_seed.adam.dropna())} (learning rate "
             f"{rates.adam:g}); the difference is {difference.mean():+.1f}{spread} points, paired over "
-            f"{len(difference)} {'seeds' if len(difference) > 1 else 'seed'} (mean of both implementations). Always guessing the most "
-            f"frequent class gives {majority(finished):.1%}."
+            f"{len(difference)} {'seeds' if len(difference) > 1 else 'seed'} (mean of both implementations). "
+            f"Always guessing the most frequent class gives {majority(finished):.1%}."
         )
     if comparison.diverged.any():
         sentences.append(f"**Divergence.** {comparison.diverged.sum()} of {len(comparison)} runs diverged.")
