@@ -7,6 +7,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from study.config import PROJECT, ConfigError, RunConfig, check_choice, load_profile, project_path
@@ -50,6 +51,7 @@ def notebook(source, target, parameters):
     partial = target.with_suffix(".partial.ipynb")
     print(f"running {Path(source).name} -> {target}", flush=True)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one in the home directory
+    sockets = tempfile.TemporaryDirectory()  # of this kernel alone; over TCP it would warn that it is not encrypted
     try:
         papermill.execute_notebook(
             source,
@@ -60,7 +62,7 @@ def notebook(source, target, parameters):
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
-            config=Config(KernelManager={"transport": "ipc"}),  # over TCP the kernel warns that it is not encrypted
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets.name}/kernel"}),
         )
         partial.replace(target)
     except papermill.PapermillExecutionError as error:
@@ -69,6 +71,7 @@ def notebook(source, target, parameters):
         raise
     finally:
         partial.unlink(missing_ok=True)
+        sockets.cleanup()
 
 
 def check_run(parameters):

@@ -37,12 +37,13 @@ def use_style():
     plt.rcParams["figure.constrained_layout.use"] = True
 
 
-def save(figure, folder, name):
+def save(figure, folder, name, dpi=144):
     """Write a figure as `folder`/`name`.png, if there is a folder; without one (a reader's own session) nothing."""
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         # No software version inside: the same figure is the same file.
-        figure.savefig(Path(folder) / f"{name}.png", metadata={"Software": None})
+        path = Path(folder) / f"{name}.png"
+        figure.savefig(path, dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
 def percent(axis):

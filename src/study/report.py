@@ -67,17 +67,22 @@ def findings(runs, speed=None):
     finished = comparison[~comparison.diverged]
     # The runs of one seed share their weights and batches: the sample is the seeds, not the runs.
     by_seed = finished.groupby(["optimizer", "seed"]).test_accuracy.mean().unstack("optimizer")
+    train_loss = finished.groupby(["optimizer", "seed"]).train_loss.mean().unstack("optimizer")
     sentences = []
     if {"adam", "adasmooth"} <= set(by_seed):
         rates = comparison.groupby("optimizer").learning_rate.first()
-        difference = 100 * (by_seed.adasmooth - by_seed.adam).dropna()
-        spread = f" ± {difference.std(ddof=1):.1f}" if len(difference) > 1 else ""
+        difference, seeds = paired(100 * (by_seed.adasmooth - by_seed.adam), 1)
+        slower, _ = paired(train_loss.adasmooth - train_loss.adam, 3)
         sentences.append(
             f"**Quality.** AdaSmooth ends at {mean_and_deviation(by_seed.adasmooth.dropna())} test accuracy (learning "
             f"rate {rates.adasmooth:g}), Adam at {mean_and_deviation(by_seed.adam.dropna())} (learning rate "
-            f"{rates.adam:g}); the difference is {difference.mean():+.1f}{spread} points, paired over "
-            f"{len(difference)} {'seeds' if len(difference) > 1 else 'seed'} (mean of both implementations). "
-            f"Always guessing the most frequent class gives {majority(finished):.1%}."
+            f"{rates.adam:g}); the difference is {difference} points, paired over {seeds} (mean of both "
+            f"implementations). Always guessing the most frequent class gives {majority(finished):.1%}."
+        )
+        sentences.append(
+            f"**Convergence.** After the same {comparison.epochs.iloc[0]} epochs AdaSmooth's training loss is "
+            f"{mean_and_deviation(train_loss.adasmooth.dropna(), percent=False)}, Adam's "
+            f"{mean_and_deviation(train_loss.adam.dropna(), percent=False)}; the paired difference is {slower}."
         )
     if comparison.diverged.any():
         sentences.append(f"**Divergence.** {comparison.diverged.sum()} of {len(comparison)} runs diverged.")
@@ -100,6 +105,14 @@ def findings(runs, speed=None):
             f"{largest.batch_size.max()}, width {largest.width.iloc[0]:g}: {', '.join(parts)}{floor}."
         )
     return sentences
+
+
+def paired(differences, digits):
+    """ "+0.1 ± 0.9" and "3 seeds", from a difference for each seed."""
+    differences = differences.dropna()
+    spread = f" ± {differences.std(ddof=1):.{digits}f}" if len(differences) > 1 else ""
+    seeds = f"{len(differences)} seed{'s' if len(differences) > 1 else ''}"
+    return f"{differences.mean():+.{digits}f}{spread}".replace("-", "−"), seeds
 
 
 def majority(runs):
