@@ -28,14 +28,13 @@ def comparison_table(runs):
         rows.append(
             {
                 "optimizer": NAMES[optimizer],
-                "implementation": NAMES[backend],
+                "in": NAMES[backend],
                 "learning rate": f"{cell.learning_rate.iloc[0]:g}",
                 "window": cell.window.iloc[0] if optimizer.startswith("adasmooth") else "–",
                 "seeds": len(cell),
                 "test accuracy": mean_and_deviation(cell.test_accuracy),
                 "test loss": mean_and_deviation(cell.test_loss, percent=False),
                 "train loss": mean_and_deviation(cell.train_loss, percent=False),
-                "diverged": int(cell.diverged.sum()),
             }
         )
     return pd.DataFrame(rows)
@@ -43,9 +42,12 @@ def comparison_table(runs):
 
 def question(runs):
     """The opening sentence of a report."""
+    comparison = runs[runs.group == "comparison"]
+    run, seeds = comparison.iloc[0], comparison.seed.nunique()
     return (
-        f"AlexNet trained with AdaSmooth and with Adam on {DATASET_NAMES[runs.dataset.iloc[0]]}, in NumPy and in JAX: "
-        f"what came out of {len(runs)} runs."
+        f"AlexNet trained with AdaSmooth and with Adam, in NumPy and in JAX, on {run.counts['train']:,} "
+        f"{DATASET_NAMES[run.dataset]} of {len(run.class_names)} classes, {run.epochs} epochs, {seeds} "
+        f"seed{'s' if seeds > 1 else ''} each, on {run.machine}. What came out:"
     )
 
 
@@ -153,7 +155,11 @@ def generated_parts(folder=PUBLISHED):
     runs, _ = load_runs(folder)
     table = comparison_table(runs).to_markdown(index=False, disable_numparse=True)
     bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, load_speed(folder)))
-    return {"findings": bullets, "results": f"{table}\n\n{setting(runs)}", "limits": limits(runs)}
+    return {
+        "findings": f"{question(runs)}\n\n{bullets}",
+        "results": f"{table}\n\n{setting(runs)}",
+        "limits": limits(runs),
+    }
 
 
 def update_readme(text, parts):
