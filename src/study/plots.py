@@ -38,7 +38,7 @@ def use_style():
 
 
 def save(figure, folder, name, dpi=144):
-    """Write a figure as `folder`/`name`.png, if there is a folder; without one (a reader's own session) nothing."""
+    """Write a figure as `folder`/`name`.png, if there is a folder; a reader's own copy of a notebook has none."""
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         # No software version inside: the same figure is the same file.
