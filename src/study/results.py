@@ -33,8 +33,11 @@ class Result:
         self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
         confusion = np.zeros((self.test_logits.shape[1],) * 2, int)
         np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
-        finite = {key: None if value != value else value for key, value in self.summary.items()}  # JSON has no NaN
-        record = {"config": self.config, "summary": finite}
+        summary = {  # JSON has neither NaN nor infinity
+            key: None if isinstance(value, float) and not np.isfinite(value) else value
+            for key, value in self.summary.items()
+        }
+        record = {"config": self.config, "summary": summary}
         if len(confusion) <= 64:  # [true class][predicted class]
             record["confusion"] = confusion.tolist()
         text = json.dumps(record, indent=1, allow_nan=False)

@@ -89,10 +89,14 @@ def test_seed_and_epoch_decide_the_order_of_the_batches(monkeypatch):
     assert len({*orders[0], *orders[1]}) == 4  # other in every epoch and for every seed
 
 
-def test_a_diverged_run_is_kept_and_marked():
+def test_a_diverged_run_is_kept_and_marked(tmp_path):
     result = train(dataclasses.replace(CONFIG, optimizer="sgd", learning_rate=1e6))
     assert result.summary["diverged"]
     assert len(result.history) == 1
+    for loss in (float("nan"), float("inf")):
+        result.summary["test_loss"] = loss
+        result.save(tmp_path / "group" / "run")
+        assert json.loads((tmp_path / "group" / "run.json").read_text())["summary"]["test_loss"] is None
 
 
 def test_results_are_written_and_read(tmp_path):
