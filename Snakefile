@@ -43,8 +43,7 @@ rule dataset:
 
         found = {}
         for label, size in PROFILE.datasets:
-            data_dir = project_path(PROFILE.data_dir) if PROFILE.data_dir else None
-            cars = load_dataset(PROFILE.dataset, data_dir, label, size)
+            cars = load_dataset(PROFILE.dataset, PROFILE.data_dir, label, size)
             found[f"{label}, {size} px"] = cars.counts | {"source": cars.source, "digest": cars.digest}
             print(f"{cars.name}, {size} px: {cars.counts} images ({cars.source})")
         with open(output[0], "w") as file:

@@ -64,9 +64,7 @@ def scale_by_adasmooth(
         rate = _value(learning_rate, state.count)
         count = optax.safe_increment(state.count)
         c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        nu = jax.tree.map(
-            lambda c2, g, v: c2 * jnp.square(jnp.asarray(g, v.dtype)) + (1 - c2) * v, c2, updates, state.nu
-        )
+        nu = _second_moment(updates, state, c2)
         scaled = jax.tree.map(lambda g, v: jnp.asarray(g, v.dtype) / jnp.sqrt(v + eps), updates, nu)
         displacement, distance = _travel(scaled, state, rate, window, count)
         scaled = optax.tree.cast_like(scaled, updates)
@@ -195,9 +193,7 @@ def scale_by_adasmooth_delta(
         rate = _value(learning_rate, state.count)
         count = optax.safe_increment(state.count)
         c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        nu = jax.tree.map(
-            lambda c2, g, v: c2 * jnp.square(jnp.asarray(g, v.dtype)) + (1 - c2) * v, c2, updates, state.nu
-        )
+        nu = _second_moment(updates, state, c2)
         scaled = jax.tree.map(
             lambda g, v, u: jnp.asarray(g, v.dtype) * jnp.sqrt((u + eps) / (v + eps)), updates, nu, state.delta
         )
@@ -267,6 +263,11 @@ def _squared_coefficient(state, rho1, rho2, initial_ratio):
         return jnp.square((rho2 - rho1) * ratio + (1 - rho2)).astype(s.dtype)
 
     return jax.tree.map(leaf, state.displacement, state.distance)
+
+
+def _second_moment(updates, state, c2):
+    """v, the average of squared gradients with this step's coefficient c²."""
+    return jax.tree.map(lambda c2, g, v: c2 * jnp.square(jnp.asarray(g, v.dtype)) + (1 - c2) * v, c2, updates, state.nu)
 
 
 def _travel(scaled, state, rate, window, count):

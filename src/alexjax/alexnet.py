@@ -57,6 +57,15 @@ def init(key, num_classes, image_size=227, width=1.0, groups=2, dtype=jnp.float3
     return {name: layer(key, shape) for (name, shape), key in zip(shapes.items(), keys, strict=True)}
 
 
+def from_state_dict(state):
+    """Parameters from {"conv1.weight": array, ...}, the form that `nunes.models.AlexNet` gives and takes."""
+    params = {}
+    for name, array in state.items():
+        layer, kind = name.split(".")
+        params.setdefault(layer, {})[kind] = jnp.asarray(array)
+    return params
+
+
 def conv(layer, x, stride=1, padding=0, groups=1):
     """Convolution and bias. (N, H, W, C) -> (N, OH, OW, O)
 

@@ -158,13 +158,16 @@ class AdaSmooth(Optimizer):
         _check_constants(type(self).__name__, rho1, rho2, eps, window, initial_ratio)
         self.rho1, self.rho2, self.eps, self.window, self.initial_ratio = rho1, rho2, eps, window, initial_ratio
 
-    def squared_coefficient(self, s, n):
-        """c², from the displacement s and the distance n."""
+    def average(self, g, s, n, v):
+        """Bring v up to date with g; returns c², from the displacement s and the distance n."""
         ratio = np.full_like(n, self.initial_ratio)
         np.divide(np.abs(s), n, out=ratio, where=n > 0)
         ratio *= self.rho2 - self.rho1
         ratio += 1 - self.rho2
-        return np.square(ratio, out=ratio)
+        c2 = np.square(ratio, out=ratio)
+        v *= 1 - c2
+        v += c2 * g * g
+        return c2
 
     def travel(self, x, step, s, n):
         """Apply `step` to x, and record it in the sums of the next step's window."""
@@ -176,9 +179,7 @@ class AdaSmooth(Optimizer):
         n += np.abs(step)
 
     def update(self, rate, x, g, s, n, v):
-        c2 = self.squared_coefficient(s, n)
-        v *= 1 - c2
-        v += c2 * g * g
+        self.average(g, s, n, v)
         self.travel(x, -rate * g / np.sqrt(v + self.eps), s, n)
 
 
@@ -198,9 +199,7 @@ class AdaSmoothDelta(AdaSmooth):
         super().__init__(parameters, learning_rate, rho1, rho2, eps, window, initial_ratio)
 
     def update(self, rate, x, g, s, n, v, u):
-        c2 = self.squared_coefficient(s, n)
-        v *= 1 - c2
-        v += c2 * g * g
+        c2 = self.average(g, s, n, v)
         step = -rate * g * np.sqrt((u + self.eps) / (v + self.eps))
         u *= c2
         u += (1 - c2) * step * step

@@ -3,14 +3,13 @@
 import argparse
 import ast
 import contextlib
-import dataclasses
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from study.config import PROJECT, ConfigError, RunConfig, check_choice, load_profile, project_path
+from study.config import PROJECT, RUN_FIELDS, ConfigError, RunConfig, check_choice, load_profile, project_path
 
 
 def report(profile, data_dir, cores):
@@ -19,7 +18,7 @@ def report(profile, data_dir, cores):
 
     chosen = load_profile(profile, data_dir)  # a mistake shows here, in one line, before anything starts
     for label, size in chosen.datasets:  # and so does one in the photographs
-        load_dataset(chosen.dataset, data_dir and project_path(chosen.data_dir), label, size)
+        load_dataset(chosen.dataset, chosen.data_dir, label, size)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--keep-going"]
     command += ["--quiet", "rules", "host", "reason", "--config", f"profile={profile}", f"data_dir={chosen.data_dir}"]
     status = subprocess.run(command, cwd=PROJECT).returncode
@@ -76,8 +75,7 @@ def notebook(source, target, parameters):
 
 def check_run(parameters):
     """Check those parameters that are a run's before a kernel is started for them."""
-    fields = {field.name for field in dataclasses.fields(RunConfig)}
-    config = RunConfig(**{name: value for name, value in parameters.items() if name in fields})
+    config = RunConfig(**{name: value for name, value in parameters.items() if name in RUN_FIELDS})
     if config.data_dir and not config.data_dir.endswith(".npz"):
         from study.builders import find_photographs
 
@@ -99,7 +97,9 @@ def readme(check):
 
     before = README.read_text()
     after = update_readme(before, generated_parts())
-    if check and after != before:
+    if after == before:
+        return
+    if check:
         raise ConfigError("README.md is stale; bring it up to date with: make readme")
     README.write_text(after)
 

@@ -48,12 +48,17 @@ def jax_step(images, labels, width):
     return lambda: jax.block_until_ready(gradients(params, images, labels, jax.random.key(1)))
 
 
+def channels(width):
+    """The outputs of conv1 ... conv5 and the units of fc6 and fc7, in two groups."""
+    return [2 * max(1, round(n * width / 2)) for n in (96, 256, 384, 384, 256, 4096)]
+
+
 def pytorch_step(images, labels, width):
     """The same with PyTorch (NCHW, its own preferred layout)."""
     import torch
     from torch import nn
 
-    c1, c2, c3, c4, c5, hidden = (2 * round(n * width / 2) for n in (96, 256, 384, 384, 256, 4096))
+    c1, c2, c3, c4, c5, hidden = channels(width)
     last = (images.shape[1] - 35) // 32
 
     def norm():
@@ -100,7 +105,7 @@ def multiply_adds(image_size, width=1.0):
 
     Backward takes two products for each of forward's, except in conv1: the image needs no gradient.
     """
-    c1, c2, c3, c4, c5, hidden = (2 * round(n * width / 2) for n in (96, 256, 384, 384, 256, 4096))
+    c1, c2, c3, c4, c5, hidden = channels(width)
     s1 = (image_size - 11) // 4 + 1
     s2 = (s1 - 1) // 2
     s3 = (s2 - 1) // 2

@@ -123,9 +123,8 @@ class RunConfig:
 
         `others` names the notebook's parameters that are not of the run.
         """
-        fields = [field.name for field in dataclasses.fields(cls)]
-        given = check_parameters(namespace, [*fields, *others])
-        given = {name: value for name, value in given.items() if name in fields}
+        given = check_parameters(namespace, [*RUN_FIELDS, *others])
+        given = {name: value for name, value in given.items() if name in RUN_FIELDS}
         if given.get("data_dir"):
             given["data_dir"] = str(project_path(given["data_dir"]))
         return cls(**given)
@@ -133,6 +132,9 @@ class RunConfig:
     def to_dict(self):
         """The fields as plain values, without `data_dir`: where the photographs lie is the machine's affair."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "data_dir"}
+
+
+RUN_FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 
 
 @dataclass(frozen=True)
@@ -190,15 +192,15 @@ def load_profile(name, data_dir=""):
         )
     if data_dir and not project_path(data_dir).is_dir():
         raise ConfigError(f"DATA_DIR {data_dir!r} is not a directory")
+    data_dir = data_dir and str(project_path(data_dir))
     runs = {}
-    fields = [field.name for field in dataclasses.fields(RunConfig)]
     for group, settings in profile["runs"].items():
         fixed = {"dataset": dataset, "data_dir": data_dir} | settings
         cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid", {})
         for case, *values in itertools.product(cases, *grid.values()):
             varied = case | dict(zip(grid, values, strict=True))
             for key in fixed | varied:
-                check_choice(f"setting in study.yaml, {name}/{group}:", key, fields)
+                check_choice(f"setting in study.yaml, {name}/{group}:", key, RUN_FIELDS)
             runs[f"{group}/{'-'.join(map(_spell, varied, varied.values()))}"] = RunConfig(**fixed | varied)
     return Profile(name, dataset, data_dir, runs, profile["speed"])
 

@@ -69,7 +69,7 @@ def contact_sheet(images, labels, class_names, each=8, seed=0):
     return figure
 
 
-def learning_curves(histories, metrics, style=None, ncols=2):
+def learning_curves(histories, metrics, style=None):
     """Mean over the seeds with a band of one standard deviation, a panel for each metric, a colour an optimizer.
 
     Args:

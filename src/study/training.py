@@ -24,6 +24,7 @@ from alexjax import alexnet
 from nunes import Tensor, no_grad, optimizers
 from nunes.models import AlexNet
 from study import data
+from study.config import ConfigError
 from study.results import Result, describe_machine, peak_memory
 
 
@@ -34,9 +35,10 @@ def schedule(config, steps_per_epoch):
     return optax.cosine_decay_schedule(config.learning_rate, config.epochs * steps_per_epoch)
 
 
-def initial_weights(config, num_classes):
-    """{"conv1.weight": array, ...}: where both implementations start."""
-    return AlexNet(num_classes, config.image_size, config.width, seed=config.seed).state_dict()
+def adasmooth_constants(config, steps_per_epoch):
+    """The arguments of AdaSmooth, by the names that both implementations give them."""
+    window = steps_per_epoch if config.window == "epoch" else None
+    return {"rho1": config.rho1, "rho2": config.rho2, "window": window}
 
 
 class NumpyBackend:
@@ -49,8 +51,7 @@ class NumpyBackend:
 
     def _optimizer(self, parameters, learning_rate, steps_per_epoch):
         config = self.config
-        smooth = {"rho1": config.rho1, "rho2": config.rho2}
-        smooth["window"] = steps_per_epoch if config.window == "epoch" else None
+        smooth = adasmooth_constants(config, steps_per_epoch)
         return {
             "adam": lambda *args: optimizers.Adam(*args, beta1=config.beta1, beta2=config.beta2),
             "adasmooth": lambda *args: optimizers.AdaSmooth(*args, **smooth),
@@ -89,10 +90,8 @@ class JaxBackend:
     def __init__(self, config, num_classes, steps_per_epoch):
         self.config = config
         self.optimizer = self._optimizer(schedule(config, steps_per_epoch), steps_per_epoch)
-        self.params = {}
-        for name, array in initial_weights(config, num_classes).items():
-            layer, kind = name.split(".")
-            self.params.setdefault(layer, {})[kind] = jnp.asarray(array)
+        start = AlexNet(num_classes, config.image_size, config.width, seed=config.seed)  # as NumpyBackend's
+        self.params = alexnet.from_state_dict(start.state_dict())
         self.optimizer_state = self.optimizer.init(self.params)
         self.count = 0
         self._step = alexnet.train_step(self.optimizer, dropout=config.dropout)
@@ -100,8 +99,7 @@ class JaxBackend:
 
     def _optimizer(self, learning_rate, steps_per_epoch):
         config = self.config
-        smooth = {"rho1": config.rho1, "rho2": config.rho2}
-        smooth["window"] = steps_per_epoch if config.window == "epoch" else None
+        smooth = adasmooth_constants(config, steps_per_epoch)
         return {
             "adam": lambda rate: optax.adam(rate, config.beta1, config.beta2),
             "adasmooth": lambda rate: alexjax.adasmooth(rate, **smooth),
@@ -166,9 +164,7 @@ def train(config, checkpoint=None):
     """
     dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size)
     if len(dataset.train) < config.batch_size:
-        raise data.ConfigError(
-            f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images"
-        )
+        raise ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
     mean, std = data.normalisation(dataset.train.images)
 
     def normalise(images):

@@ -13,15 +13,6 @@ from nunes import Tensor, models, optimizers
 SHAPE = {"num_classes": 10, "image_size": 67, "width": 0.125}
 
 
-def as_tree(state):
-    """{"conv1.weight": array} -> {"conv1": {"weight": array}}"""
-    tree = {}
-    for name, array in state.items():
-        layer, kind = name.split(".")
-        tree.setdefault(layer, {})[kind] = jnp.asarray(array)
-    return tree
-
-
 def batch(dtype, count=4, seed=0):
     generator = np.random.default_rng(seed)
     images = generator.standard_normal((count, 67, 67, 3)).astype(dtype)
@@ -32,7 +23,7 @@ def batch(dtype, count=4, seed=0):
 @pytest.mark.parametrize("norm", [True, False])
 def test_logits_and_all_gradients_agree(groups, norm, x64):
     model = models.AlexNet(**SHAPE, groups=groups, local_response_norm=norm).astype(np.float64).eval()
-    params = as_tree(model.state_dict())
+    params = alexnet.from_state_dict(model.state_dict())
     images, labels = batch(np.float64)
 
     def loss_of(params):
@@ -58,7 +49,7 @@ def test_logits_and_all_gradients_agree(groups, norm, x64):
 @pytest.mark.parametrize("optimizer", ["adasmooth", "adam"])
 def test_twenty_steps_of_training_agree(optimizer, dtype, rate, tolerance, x64):
     model = models.AlexNet(**SHAPE, dropout=0.0).astype(dtype)
-    params = as_tree(model.state_dict())
+    params = alexnet.from_state_dict(model.state_dict())
     if optimizer == "adasmooth":
         ours, theirs = optimizers.AdaSmooth(model.parameters(), rate, window=7), adasmooth(rate, window=7)
     else:
