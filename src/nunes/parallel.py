@@ -1,4 +1,4 @@
-"""Threads over chunks of an array, with single-threaded BLAS inside each.
+"""What makes the kernels fast: threads over pieces of an array, single-threaded BLAS inside, memory used again.
 
 NumPy releases the interpreter lock in copies, ufuncs and matrix products alike, so a whole kernel (gather the
 columns, multiply, scatter) runs on each core on a piece that stays in its cache. BLAS's own threads would only
@@ -7,15 +7,18 @@ share the product, and stall when another process takes a core.
 How work is cut depends on the arrays alone, so that results do not depend on the number of threads.
 """
 
+import itertools
+import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
-from threading import Lock
 
 import numpy as np
 
-CHUNK_BYTES = 4 << 20  # im2col's columns in one chunk
-BLOCK = 1 << 15  # elements in one block of an element-wise update: a few arrays of it fit the L2 cache
+CHUNK_BYTES = 4 << 20  # what a piece of an image kernel works on
+BLOCK = 1 << 17  # elements in one piece of an element-wise kernel
 
 
 def set_num_threads(count):
@@ -28,7 +31,7 @@ def set_num_threads(count):
 
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 set_num_threads(int(os.environ.get("NUNES_NUM_THREADS", _cores)))
-_one_at_a_time = Lock()
+_one_at_a_time = threading.Lock()
 
 
 @cache
@@ -48,10 +51,23 @@ def run(function, pieces):
 
     `function` must not call `run` itself.
     """
+    results, todo = [None] * len(pieces), enumerate(pieces)
+
+    def work():
+        for index, piece in todo:  # whoever is free takes the next one
+            results[index] = function(piece)
+
     with _one_at_a_time, _blas().limit(limits=1):  # the limit is the whole process's
-        if len(pieces) == 1 or _num_threads == 1:
-            return [function(piece) for piece in pieces]
-        return list(_pool(_num_threads).map(function, pieces))
+        helpers = [
+            _pool(_num_threads).submit(copy_context().run, work)  # the context holds np.errstate
+            for _ in range(min(_num_threads, len(pieces)) - 1)
+        ]
+        try:
+            work()
+        finally:
+            for helper in helpers:
+                helper.cancel() or helper.result()  # one that has not even started is not needed
+    return results
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has none of its parent's threads
@@ -65,33 +81,75 @@ def slices(total, size):
 
 
 def image_chunks(images, bytes_per_image):
-    """Slices of the batch whose columns fit CHUNK_BYTES, and about four at least, to feed the threads."""
+    """Slices of the batch that fit CHUNK_BYTES, and about four at least, to feed the threads."""
     return slices(images, min(-(-images // 4), CHUNK_BYTES // max(1, bytes_per_image)))
 
 
-def elementwise(function, *arrays):
+def elementwise(function, *arrays, block=None):
     """Call `function(*blocks)` on matching blocks of arrays of one shape, flattened; those it writes into must be
     contiguous (a block of any other array is a copy)."""
     flat = [array.reshape(-1) for array in arrays]
-    pieces = slices(flat[0].size, BLOCK)
-    # One task a thread, not one a block: there are thousands of blocks.
-    tasks = slices(len(pieces), -(-len(pieces) // _num_threads))
-
-    def work(task):
-        for piece in pieces[task]:
-            function(*(array[piece] for array in flat))
-
-    run(work, tasks)
+    run(lambda piece: function(*(array[piece] for array in flat)), slices(flat[0].size, block or BLOCK))
 
 
 def matmul(a, b):
     """`a @ b` for matrices, the columns of the product spread over the threads. (M, K) @ (K, N) -> (M, N)"""
     if a.shape[0] * a.shape[1] * b.shape[1] < 1 << 20:
         return a @ b
-    product = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
-
-    def columns(piece):
-        np.matmul(a, b[:, piece], out=product[:, piece])
-
-    run(columns, slices(b.shape[1], -(-b.shape[1] // 4)))
+    product = empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    run(lambda piece: np.matmul(a, b[:, piece], out=product[:, piece]), slices(b.shape[1], -(-b.shape[1] // 4)))
     return product
+
+
+def total(arrays):
+    """The sum of arrays of one shape, in the memory of the first."""
+
+    def work(first, *others):
+        for other in others:
+            first += other
+
+    elementwise(work, *arrays)
+    return arrays[0]
+
+
+# Memory. The operating system zeroes every page that it hands out, which costs as much as a pass over the array, and
+# a training step wants the same arrays each time.
+
+_scratch = threading.local()
+_idle = {}  # size in bytes: [(when it was put back, buffer)]
+_requests = itertools.count()
+KEPT = 1000  # requests to `empty` after which an idle buffer is given up
+
+
+def scratch(name, shape, dtype):
+    """This thread's working memory of that name, not initialised: until the thread asks for the name again."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = vars(_scratch).get(name)
+    if buffer is None or buffer.size < size:
+        buffer = vars(_scratch)[name] = np.empty(size, np.uint8)
+    return buffer[:size].view(dtype).reshape(shape)
+
+
+def empty(shape, dtype):
+    """`np.empty`, in the memory of an earlier array of this size that nobody holds any more."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < 1 << 20:
+        return np.empty(shape, dtype)
+    try:
+        buffer = _idle[size].pop()[1]
+    except (KeyError, IndexError):
+        now = next(_requests)
+        for buffers in list(_idle.values()):
+            buffers[:] = [each for each in buffers if now - each[0] < KEPT]
+        buffer = np.empty(size, np.uint8)
+    return np.asarray(_Owner(buffer)).view(dtype).reshape(shape)
+
+
+class _Owner:
+    """The base of an array in `buffer`, and so of all its views: it goes when the last of them goes."""
+
+    def __init__(self, buffer):
+        self.buffer, self.__array_interface__ = buffer, buffer.__array_interface__
+
+    def __del__(self, idle=_idle):
+        idle.setdefault(self.buffer.size, []).append((next(_requests), self.buffer))

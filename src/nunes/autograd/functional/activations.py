@@ -11,12 +11,12 @@ class ReLU(Function):
     """max(x, 0), with gradient 0 at 0."""
 
     def forward(self, x):
-        self.y = np.empty(x.shape, x.dtype)
+        self.y = parallel.empty(x.shape, x.dtype)
         parallel.elementwise(lambda x, y: np.maximum(x, 0, out=y), x, self.y)
         return self.y
 
     def backward(self, gradient):  # y > 0 exactly where x > 0: the output, kept by the next layer anyway, is enough
-        dx = np.empty(gradient.shape, gradient.dtype)
+        dx = parallel.empty(gradient.shape, gradient.dtype)
         parallel.elementwise(lambda dy, y, dx: np.multiply(dy, y > 0, out=dx), gradient, self.y, dx)
         return dx
 

@@ -10,110 +10,12 @@ The batch is cut into chunks whose columns fit the cache, and the chunks are spr
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from nunes import parallel
+from nunes.autograd.functional.convolution import Conv2d, output_size, pad_images, tap
+from nunes.autograd.functional.winograd import WinogradConv2d, multiplications
 from nunes.autograd.graph import Function
 from nunes.tensor import apply
-
-
-def output_size(size, kernel, stride=1, padding=0, dilation=1):
-    """How many positions a kernel has along an axis of `size` pixels."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def pad_images(x, padding, value=0):
-    """Surround each image with `padding` pixels of `value`. (N, H, W, C) -> (N, H + 2p, W + 2p, C)"""
-    if padding == 0:
-        return x
-    return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)), constant_values=value)
-
-
-def windows(x, kernel, stride, dilation=1):
-    """A view of all patches. (N, H, W, C) -> (N, OH, OW, KH, KW, C)"""
-    reach = [dilation * (k - 1) + 1 for k in kernel]
-    patches = sliding_window_view(x, reach, axis=(1, 2))  # (N, ·, ·, C, reach, reach)
-    return patches[:, ::stride, ::stride, :, ::dilation, ::dilation].transpose(0, 1, 2, 4, 5, 3)
-
-
-def tap(x, u, v, stride, height, width):
-    """The view of the pixels that kernel element (u, v) meets. (N, H, W, C) -> (N, height, width, C)"""
-    return x[:, u : u + stride * (height - 1) + 1 : stride, v : v + stride * (width - 1) + 1 : stride]
-
-
-class Conv2d(Function):
-    def __init__(self, stride, padding, dilation, groups):
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-
-    def forward(self, x, weight, bias=None):
-        self.x, self.weight = x, weight
-        y = np.empty((len(x), *self._output_shape(x.shape), weight.shape[3]), np.result_type(x, weight))
-
-        def work(chunk):
-            for (_, outputs), columns, w in self._column_groups(chunk):
-                rows = columns @ w
-                if bias is not None:
-                    rows += bias[outputs]
-                y[chunk, ..., outputs] = rows.reshape(*y[chunk].shape[:3], -1)
-
-        parallel.run(work, self._chunks())
-        return y
-
-    def backward(self, gradient):
-        # With rows for (n, i, j): y = columns @ w + b, so
-        #   dw = columnsᵀ @ dy        (KH·KW·C, rows) @ (rows, O)
-        #   db = Σ_rows dy
-        #   dcolumns = dy @ wᵀ        and every pixel sums the gradients of all columns that it was copied to.
-        dx = np.zeros(self.x.shape, gradient.dtype) if self.needs[0] else None
-
-        def work(chunk):
-            dw = np.empty(self.weight.shape, gradient.dtype) if self.needs[1] else None
-            padded = pad_images(np.zeros_like(self.x[chunk]), self.padding) if self.needs[0] else None
-            for (inputs, outputs), columns, w in self._column_groups(chunk, gather=self.needs[1]):
-                dy = gradient[chunk, ..., outputs].reshape(-1, w.shape[1])
-                if self.needs[1]:
-                    dw[..., outputs] = (columns.T @ dy).reshape(*self.weight.shape[:3], -1)
-                if self.needs[0]:
-                    self._scatter(dy @ w.T, padded[..., inputs], gradient.shape[1:3])
-            if self.needs[0]:
-                height, width = self.x.shape[1:3]
-                dx[chunk] = tap(padded, self.padding, self.padding, 1, height, width)
-            return dw
-
-        partial = parallel.run(work, self._chunks())
-        dw = sum(partial[1:], start=partial[0]) if self.needs[1] else None
-        db = gradient.sum(axis=(0, 1, 2)) if len(self.needs) == 3 else None
-        return (dx, dw, db)[: len(self.needs)]
-
-    def _output_shape(self, shape):
-        sizes = zip(shape[1:3], self.weight.shape[:2], strict=True)
-        return tuple(output_size(size, kernel, self.stride, self.padding, self.dilation) for size, kernel in sizes)
-
-    def _chunks(self):
-        height, width = self._output_shape(self.x.shape)
-        columns = height * width * self.weight[..., 0].size * self.x.itemsize
-        return parallel.image_chunks(len(self.x), columns)
-
-    def _column_groups(self, chunk, gather=True):
-        """For each group: its input and output channels, its columns of this chunk, its weight as a matrix."""
-        kernel, per_group = self.weight.shape[:2], self.weight.shape[2]
-        patches = windows(pad_images(self.x[chunk], self.padding), kernel, self.stride, self.dilation)
-        for group in range(self.groups):
-            inputs = slice(group * per_group, (group + 1) * per_group)
-            per_output = self.weight.shape[3] // self.groups
-            outputs = slice(group * per_output, (group + 1) * per_output)
-            w = self.weight[..., outputs].reshape(-1, per_output)  # (KH·KW·C/groups, O/groups)
-            columns = patches[..., inputs].reshape(-1, len(w)) if gather else None
-            yield (inputs, outputs), columns, w
-
-    def _scatter(self, dcolumns, padded, output_shape):
-        """Add the columns' gradients to the pixels they came from: one shifted addition a kernel element."""
-        (kh, kw), d = self.weight.shape[:2], self.dilation
-        dcolumns = dcolumns.reshape(len(padded), *output_shape, kh, kw, -1)
-        for u in range(kh):
-            for v in range(kw):
-                target = tap(padded, u * d, v * d, self.stride, *output_shape)
-                target += dcolumns[:, :, :, u, v]
 
 
 class MaxPool2d(Function):
@@ -127,30 +29,39 @@ class MaxPool2d(Function):
     def forward(self, x):
         self.shape = x.shape
         sizes = [output_size(size, self.kernel, self.stride, self.padding) for size in x.shape[1:3]]
-        y = np.empty((len(x), *sizes, x.shape[3]), x.dtype)
-        self.winner = np.zeros(y.shape, np.uint8 if self.kernel <= 16 else np.uint16)
+        y = parallel.empty((len(x), *sizes, x.shape[3]), x.dtype)
+        self.winner = parallel.empty(y.shape, np.uint8 if self.kernel <= 16 else np.uint16)
 
         def work(chunk):
             best, winner = y[chunk], self.winner[chunk]
+            greater = parallel.scratch("greater", best.shape, bool)
+            number = parallel.scratch("number", best.shape, winner.dtype)
             for index, values in self._taps(pad_images(x[chunk], self.padding, -np.inf), *sizes):
                 if index == 0:
-                    best[...] = values
+                    best[...], winner[...] = values, 0
                     continue
-                winner[values > best] = index  # strictly: of equal values the first one wins
+                # winner = index where values > best; strictly: of equal values the first one wins
+                np.greater(values, best, out=greater)
+                np.multiply(greater, winner.dtype.type(index), out=number)
+                np.maximum(winner, number, out=winner)
                 np.maximum(best, values, out=best)
 
         parallel.run(work, self._chunks())
         return y
 
     def backward(self, gradient):  # the whole gradient goes to the winner; overlapping windows add up
-        dx = np.empty(self.shape, gradient.dtype)
-        p = self.padding
+        dx = parallel.empty(self.shape, gradient.dtype)
+        p, (_, height, width, channels) = self.padding, self.shape
 
         def work(chunk):
-            padded = pad_images(np.zeros_like(dx[chunk]), p)
-            for index, target in self._taps(padded, *gradient.shape[1:3]):
-                target += gradient[chunk] * (self.winner[chunk] == index)
-            dx[chunk] = tap(padded, p, p, 1, *self.shape[1:3])
+            dy, winner = gradient[chunk], self.winner[chunk]
+            padded = parallel.scratch("padded", (len(dy), height + 2 * p, width + 2 * p, channels), dx.dtype)
+            padded[...] = 0
+            won = parallel.scratch("won", dy.shape, bool)
+            part = parallel.scratch("part", dy.shape, dx.dtype)
+            for index, target in self._taps(padded, *dy.shape[1:3]):
+                target += np.multiply(dy, np.equal(winner, index, out=won), out=part)
+            dx[chunk] = tap(padded, p, p, 1, height, width)
 
         parallel.run(work, self._chunks())
         return dx
@@ -163,60 +74,70 @@ class LocalResponseNorm(Function):
     """y = x / d^β with d_c = k + α·Σ_{|c' − c| ≤ n/2} x_c'², the sum running over neighbouring channels."""
 
     def __init__(self, size, alpha, beta, k):
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.half, self.alpha, self.beta, self.k = size // 2, alpha, beta, k
 
-    def _window_sum(self, x):
-        """Σ over the `size` neighbouring channels, zeros beyond the ends. (..., C) -> (..., C)"""
-        total, channels = x.copy(), x.shape[-1]
-        for shift in range(1, min(self.size // 2 + 1, channels)):
-            total[..., shift:] += x[..., :-shift]
-            total[..., :-shift] += x[..., shift:]
-        return total
+    def _padded(self, rows):
+        """Working memory for `rows`: (R, C) of (R, C + half), and all of it flat, with zeros before and between."""
+        width = rows.shape[1] + self.half
+        flat = parallel.scratch("squares", (self.half + len(rows) * width,), rows.dtype)
+        flat[: self.half] = 0
+        inside = flat[self.half :].reshape(len(rows), width)
+        inside[:, rows.shape[1] :] = 0
+        return inside[:, : rows.shape[1]], flat
 
-    def _inverse_power(self, d):
+    def _window_sums(self, inside, flat):
+        """Σ over the neighbouring channels. The rows lie behind each other with zeros between, so that their shifted
+        sums are sums of one long array."""
+        count = len(flat) - 2 * self.half
+        sums = parallel.scratch("sums", flat.shape, flat.dtype)
+        sums[:count] = flat[:count]
+        for shift in range(1, 2 * self.half + 1):
+            sums[:count] += flat[shift : shift + count]
+        return sums[: inside.shape[0] * (inside.shape[1] + self.half)].reshape(len(inside), -1)[:, : inside.shape[1]]
+
+    def _inverse_power(self, d, out):
         """d^−β; for AlexNet's β = 3/4 as 1 / (√d · √√d), several times faster than a general power."""
         if self.beta != 0.75:
-            return d**-self.beta
-        root = np.sqrt(d)
-        root *= np.sqrt(root)
-        return np.divide(1, root, out=root)
+            return np.power(d, -self.beta, out=out)
+        np.sqrt(d, out=out)
+        np.multiply(out, np.sqrt(out), out=out)
+        return np.divide(1, out, out=out)
 
     def forward(self, x):
         self.x = x
-        self.d, self.scale = np.empty_like(x), np.empty_like(x)
-        y = np.empty_like(x)
+        self.d, self.scale, y = (parallel.empty(x.shape, x.dtype) for _ in range(3))
 
-        def work(chunk):
-            d = self._window_sum(np.square(x[chunk]))
-            d *= self.alpha
+        def work(x, d, scale, y):
+            inside, flat = self._padded(x)
+            np.square(x, out=inside)
+            np.multiply(self._window_sums(inside, flat), self.alpha, out=d)
             d += self.k
-            self.d[chunk], self.scale[chunk] = d, self._inverse_power(d)
-            np.multiply(x[chunk], self.scale[chunk], out=y[chunk])
+            np.multiply(x, self._inverse_power(d, scale), out=y)
 
-        parallel.run(work, self._chunks())
+        self._run(work, x, self.d, self.scale, y)
         return y
 
     def backward(self, gradient):
         # y_i = x_i·d_i^−β and ∂d_i/∂x_j = 2α·x_j if j is in i's window (then i is in j's: it is symmetric), so
         # dx_j = dy_j·d_j^−β − 2αβ·x_j·Σ_{i in j's window} dy_i·x_i·d_i^(−β−1)
-        dx = np.empty_like(self.x)
+        dx = parallel.empty(self.x.shape, self.x.dtype)
 
-        def work(chunk):
-            dy, scale = gradient[chunk], self.scale[chunk]
-            inner = dy * self.x[chunk]
-            inner *= scale
-            inner /= self.d[chunk]
-            inner = self._window_sum(inner)
-            inner *= self.x[chunk]
-            inner *= -2 * self.alpha * self.beta
-            inner += dy * scale
-            dx[chunk] = inner
+        def work(x, d, scale, dy, dx):
+            inside, flat = self._padded(x)
+            np.multiply(dy, scale, out=dx)
+            part = np.multiply(dx, x)
+            np.divide(part, d, out=inside)
+            np.multiply(self._window_sums(inside, flat), x, out=part)
+            part *= 2 * self.alpha * self.beta
+            dx -= part
 
-        parallel.run(work, self._chunks())
+        self._run(work, self.x, self.d, self.scale, gradient, dx)
         return dx
 
-    def _chunks(self):
-        return parallel.image_chunks(len(self.x), 4 * self.x[:1].nbytes)
+    def _run(self, work, *arrays):
+        rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
+        pieces = parallel.slices(len(rows[0]), parallel.BLOCK // rows[0].shape[1])
+        parallel.run(lambda piece: work(*(each[piece] for each in rows)), pieces)
 
 
 class Dropout(Function):
@@ -275,7 +196,15 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         raise ValueError(f"conv2d: bias must be ({weight.shape[3]},), got {bias.shape}")
     reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
     _check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation)
-    return apply(Conv2d(stride, padding, dilation, groups), x, weight, *([] if bias is None else [bias]))
+    function = Conv2d(stride, padding, dilation, groups)
+    if stride == dilation == 1 and weight.shape[0] == weight.shape[1] and weight.shape[0] in (3, 5):
+        sizes = range(2, 9 - weight.shape[0] - (weight.shape[0] == 3)*1)
+        costs = {m: multiplications(m, x.shape, weight.shape, padding, groups) for m in sizes}
+        best = min(costs, key=costs.get)
+        direct = weight.size * (x.shape[1] + 2 * padding - reach[0] + 1) * (x.shape[2] + 2 * padding - reach[1] + 1)
+        if costs[best] < direct:
+            function = WinogradConv2d(best, padding, groups)
+    return apply(function, x, weight, *([] if bias is None else [bias]))
 
 
 def max_pool2d(x, kernel, stride=None, padding=0):
