@@ -1,4 +1,4 @@
-"""Networks. `AlexNet` reads as the table in its paper."""
+"""Networks: `AlexNet`, which reads as the table in its paper, and small ones for digits."""
 
 import numpy as np
 
@@ -105,3 +105,58 @@ class AlexNet(nn.Sequential):
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.generator = generator
+
+
+class LeNet(nn.Sequential):
+    """LeNet-5 (LeCun et al. 1998) with ReLU and max pooling. (N, 28, 28, 1) -> (N, num_classes) logits
+
+    Args:
+        num_classes: how many classes to tell apart.
+        width: scales the channels (6, 16) and the units (120, 84).
+        dropout: the probability of dropping a unit before each of the last two layers.
+        seed: of the initial weights (He normal) and the dropout masks.
+    """
+
+    def __init__(self, num_classes=10, width=1.0, dropout=0.0, seed=0):
+        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+        c1, c2, h1, h2 = (max(1, round(units * width)) for units in (6, 16, 120, 84))
+        super().__init__(
+            conv1=nn.Conv2d(1, c1, 5, padding=2, generator=weights), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(c1, c2, 5, generator=weights), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2), flatten=nn.Flatten(),
+            fc3=nn.Linear(25 * c2, h1, generator=weights), relu3=nn.ReLU(), drop3=nn.Dropout(dropout, masks),
+            fc4=nn.Linear(h1, h2, generator=weights), relu4=nn.ReLU(), drop4=nn.Dropout(dropout, masks),
+            fc5=nn.Linear(h2, num_classes, generator=weights),
+        )  # fmt: skip
+
+
+class MLP(nn.Sequential):
+    """The perceptron of AdaSmooth's experiments (Lu 2022, section 4): F128, dropout 0.5, F10.
+
+    (N, 28, 28, 1) -> (N, 10) logits. `seed` is that of the weights (He normal) and the dropout masks.
+    """
+
+    def __init__(self, seed=0):
+        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+        super().__init__(
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(784, 128, generator=weights), relu1=nn.ReLU(), drop1=nn.Dropout(0.5, masks),
+            fc2=nn.Linear(128, 10, generator=weights),
+        )  # fmt: skip
+
+
+class CNN(nn.Sequential):
+    """The convolutional network of AdaSmooth's experiments (Lu 2022, section 4): C(5×5, 10), max pool 2,
+    C(5×5, 20), max pool 2, dropout 0.5, F50, dropout 0.5, F10; ReLU after each pool and F50.
+
+    (N, 28, 28, 1) -> (N, 10) logits. `seed` is that of the weights (He normal) and the dropout masks.
+    """
+
+    def __init__(self, seed=0):
+        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+        super().__init__(
+            conv1=nn.Conv2d(1, 10, 5, generator=weights), pool1=nn.MaxPool2d(2), relu1=nn.ReLU(),
+            conv2=nn.Conv2d(10, 20, 5, generator=weights), pool2=nn.MaxPool2d(2), relu2=nn.ReLU(),
+            drop2=nn.Dropout(0.5, masks), flatten=nn.Flatten(),
+            fc3=nn.Linear(320, 50, generator=weights), relu3=nn.ReLU(), drop3=nn.Dropout(0.5, masks),
+            fc4=nn.Linear(50, 10, generator=weights),
+        )  # fmt: skip

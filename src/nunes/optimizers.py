@@ -1,13 +1,21 @@
-"""Optimizers, in the order of what they remember: nothing, one average, two, the path.
+"""Optimizers, in the order of what they remember: nothing, one average, two, the path; and learning-rate schedules.
 
 Each is an element-wise recurrence over the parameter x, its gradient g and the arrays kept beside it (`slots`),
-written once in `update` for any block of elements. `step` cuts all arrays into blocks that fit the cache and
-spreads them over the threads: an optimizer is bound by memory, so each block is read and written once.
+written once in `update` for any block of elements. `step` cuts all arrays into blocks and spreads them over the
+threads: each block is read from memory once, worked on in the cache, and written once. There every pass counts, so
+updates are made in place, in as few passes as NumPy allows.
 """
+
+import math
 
 import numpy as np
 
 from nunes import parallel
+
+
+def temporaries(like):
+    """Two arrays of this thread's working memory, shaped as `like`."""
+    return (parallel.scratch(name, like.shape, like.dtype) for name in ("first", "second"))
 
 
 class Optimizer:
@@ -41,10 +49,19 @@ class Optimizer:
         """Change every parameter that has a gradient, in place."""
         rate = self.learning_rate
         rate = float(rate(self.count) if callable(rate) else rate)
+        blocks = []
         for index, parameter in enumerate(self.parameters):
             if parameter.grad is not None:
-                slots = [arrays[index] for arrays in self.state.values()]
-                parallel.elementwise(lambda *blocks: self.update(rate, *blocks), parameter.data, parameter.grad, *slots)
+                if parameter.grad.shape != parameter.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}: parameter {index} has shape {parameter.shape}, "
+                        f"its gradient {parameter.grad.shape}"
+                    )
+                arrays = parameter.data, parameter.grad, *(slot[index] for slot in self.state.values())
+                flat = [array.reshape(-1) for array in arrays]
+                pieces = parallel.slices(parameter.size, parallel.BLOCK)
+                blocks += [[array[piece] for array in flat] for piece in pieces]
+        parallel.run(lambda block: self.update(rate, *block), blocks)
         self.count += 1
 
     def update(self, rate, x, g, *slots):
@@ -73,22 +90,49 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Gradient descent, with heavy-ball momentum: m ← momentum·m + g, x ← x − η·m."""
+    """Gradient descent with heavy-ball momentum: m ← momentum·m + g, x ← x − η·m.
+
+    With `nesterov`, x ← x − η·(g + momentum·m) (Sutskever et al. 2013); with `weight_decay`, g is the gradient of
+    the loss + ½·weight_decay·|x|².
+    """
 
     slots = ("m",)
 
-    def __init__(self, parameters, learning_rate=1e-2, momentum=0.0):
-        self.momentum = momentum
+    def __init__(self, parameters, learning_rate=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0):
+        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         if momentum == 0:
             self.slots = ()
+            if nesterov:
+                raise ValueError("SGD: nesterov needs a momentum")
         super().__init__(parameters, learning_rate)
 
     def update(self, rate, x, g, m=None):
+        step, decayed = temporaries(x)
+        if self.weight_decay:
+            g = np.add(g, np.multiply(x, self.weight_decay, out=decayed), out=decayed)
         if m is not None:
             m *= self.momentum
             m += g
-            g = m
-        x -= rate * g
+            g = np.add(g, np.multiply(m, self.momentum, out=step), out=step) if self.nesterov else m
+        x -= np.multiply(g, rate, out=step)
+
+
+class AdaGrad(Optimizer):
+    """G ← G + g², x ← x − η·g/√(G + ε) (Duchi, Hazan, Singer 2011)."""
+
+    slots = ("total",)
+
+    def __init__(self, parameters, learning_rate=1e-2, eps=1e-10):
+        super().__init__(parameters, learning_rate)
+        self.eps = eps
+
+    def update(self, rate, x, g, total):
+        step, root = temporaries(x)
+        total += np.square(g, out=step)
+        root = np.sqrt(np.add(total, self.eps, out=root), out=root)
+        np.divide(g, root, out=step)
+        step *= rate
+        x -= step
 
 
 class RMSProp(Optimizer):
@@ -101,29 +145,84 @@ class RMSProp(Optimizer):
         self.decay, self.eps = decay, eps
 
     def update(self, rate, x, g, v):
+        step, root = temporaries(x)
         v *= self.decay
-        v += (1 - self.decay) * g * g
-        x -= rate * g / np.sqrt(v + self.eps)
+        np.square(g, out=step)
+        step *= 1 - self.decay
+        v += step
+        root = np.sqrt(np.add(v, self.eps, out=root), out=root)
+        np.divide(g, root, out=step)
+        step *= rate
+        x -= step
+
+
+class AdaDelta(Optimizer):
+    """RMSProp with steps in the units of x: Δx = −η·g·√(u + ε)/√(v + ε), u the average of Δx² (Zeiler 2012)."""
+
+    slots = ("v", "u")
+
+    def __init__(self, parameters, learning_rate=1.0, rho=0.9, eps=1e-6):
+        super().__init__(parameters, learning_rate)
+        self.rho, self.eps = rho, eps
+
+    def update(self, rate, x, g, v, u):
+        step, part = temporaries(x)
+        v *= self.rho
+        np.square(g, out=part)
+        part *= 1 - self.rho
+        v += part
+        np.add(u, self.eps, out=step)
+        step /= np.add(v, self.eps, out=part)
+        np.sqrt(step, out=step)
+        step *= g
+        u *= self.rho
+        np.square(step, out=part)
+        part *= 1 - self.rho
+        u += part
+        step *= rate
+        x -= step
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015, algorithm 1), with both bias corrections and ε outside the root."""
+    """Adam (Kingma & Ba 2015, algorithm 1), with both bias corrections and ε outside the root.
+
+        m ← β1·m + (1 − β1)·g      v ← β2·v + (1 − β2)·g²      x ← x − η·m̂ / (√v̂ + ε)
+
+    with m̂ = m / (1 − β1^t) and v̂ = v / (1 − β2^t). To save passes over the memory, the slots hold m / (1 − β1) and
+    v / (1 − β2); all constant factors are gathered in two numbers.
+    """
 
     slots = ("m", "v")
+    weight_decay = 0.0
 
     def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         super().__init__(parameters, learning_rate)
         self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def update(self, rate, x, g, m, v):
+        part, _ = temporaries(x)
         t = self.count + 1
+        m_factor = (1 - self.beta1) / (1 - self.beta1**t)
+        v_factor = math.sqrt((1 - self.beta2) / (1 - self.beta2**t))
         m *= self.beta1
-        m += (1 - self.beta1) * g
+        m += g
         v *= self.beta2
-        v += (1 - self.beta2) * g * g
-        root = np.sqrt(v / (1 - self.beta2**t))
-        root += self.eps
-        x -= (rate / (1 - self.beta1**t)) * m / root
+        v += np.square(g, out=part)
+        np.sqrt(v, out=part)
+        part += self.eps / v_factor
+        np.divide(m, part, out=part)
+        part *= rate * m_factor / v_factor
+        if self.weight_decay:
+            x *= 1 - rate * self.weight_decay
+        x -= part
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: besides, x ← x − η·weight_decay·x (Loshchilov & Hutter 2019)."""
+
+    def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2):
+        super().__init__(parameters, learning_rate, beta1, beta2, eps)
+        self.weight_decay = weight_decay
 
 
 class AdaSmooth(Optimizer):
@@ -138,7 +237,8 @@ class AdaSmooth(Optimizer):
 
     What the paper leaves open: where n = 0 (at the first step, or if the coordinate has not moved in the current
     window) the ratio is `initial_ratio`. With 1 the first step is at most 2η; with 0 it would be up to 100η, because
-    v_0 = 0 and then c² = (1 − ρ2)² = 1e-4.
+    v_0 = 0 and then c² = (1 − ρ2)² = 1e-4. Nothing has to be told apart for it: the sums start with a first step of
+    `initial_ratio`·TINY and a length of TINY, which any true step drowns.
 
     Args:
         rho1, rho2: the fast and the slow decay constant, ρ1 ≤ ρ2 < 1.
@@ -152,35 +252,47 @@ class AdaSmooth(Optimizer):
     """
 
     slots = ("s", "n", "v")
+    TINY = 1e-30
 
     def __init__(self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
         super().__init__(parameters, learning_rate)
         _check_constants(type(self).__name__, rho1, rho2, eps, window, initial_ratio)
         self.rho1, self.rho2, self.eps, self.window, self.initial_ratio = rho1, rho2, eps, window, initial_ratio
+        for s, n in zip(self.state["s"], self.state["n"], strict=True):
+            self.start_window(s, n)
 
-    def average(self, g, s, n, v):
-        """Bring v up to date with g; returns c², from the displacement s and the distance n."""
-        ratio = np.full_like(n, self.initial_ratio)
-        np.divide(np.abs(s), n, out=ratio, where=n > 0)
-        ratio *= self.rho2 - self.rho1
-        ratio += 1 - self.rho2
-        c2 = np.square(ratio, out=ratio)
-        v *= 1 - c2
-        v += c2 * g * g
-        return c2
+    def start_window(self, s, n):
+        s[...] = self.initial_ratio * self.TINY
+        n[...] = self.TINY
+
+    def average(self, g, s, n, v, c2, part):
+        """Bring v up to date with g; leaves c² in `c2`, and uses `part`."""
+        np.divide(s, n, out=c2)
+        np.abs(c2, out=c2)
+        c2 *= self.rho2 - self.rho1
+        c2 += 1 - self.rho2
+        c2 *= c2
+        v *= np.subtract(1, c2, out=part)
+        np.square(g, out=part)
+        part *= c2
+        v += part
 
     def travel(self, x, step, s, n):
-        """Apply `step` to x, and record it in the sums of the next step's window."""
+        """Apply `step` to x, and record it in the sums of the next step's window; `step` is used up."""
         x += step
         if self.window and (self.count + 1) % self.window == 0:
-            s[...] = 0
-            n[...] = 0
+            self.start_window(s, n)
         s += step
-        n += np.abs(step)
+        n += np.abs(step, out=step)
 
     def update(self, rate, x, g, s, n, v):
-        self.average(g, s, n, v)
-        self.travel(x, -rate * g / np.sqrt(v + self.eps), s, n)
+        step, root = temporaries(x)
+        self.average(g, s, n, v, step, root)
+        np.add(v, self.eps, out=root)
+        np.sqrt(root, out=root)
+        np.divide(g, root, out=step)
+        step *= -rate
+        self.travel(x, step, s, n)
 
 
 class AdaSmoothDelta(AdaSmooth):
@@ -199,10 +311,18 @@ class AdaSmoothDelta(AdaSmooth):
         super().__init__(parameters, learning_rate, rho1, rho2, eps, window, initial_ratio)
 
     def update(self, rate, x, g, s, n, v, u):
-        c2 = self.average(g, s, n, v)
-        step = -rate * g * np.sqrt((u + self.eps) / (v + self.eps))
+        c2, part = temporaries(x)
+        step = np.empty_like(x)
+        self.average(g, s, n, v, c2, part)
+        np.add(u, self.eps, out=step)
+        step /= np.add(v, self.eps, out=part)
+        np.sqrt(step, out=step)
+        step *= g
+        step *= -rate
         u *= c2
-        u += (1 - c2) * step * step
+        np.square(step, out=part)
+        part *= np.subtract(1, c2, out=c2)
+        u += part
         self.travel(x, step, s, n)
 
 
@@ -215,3 +335,24 @@ def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
         raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
     if not 0 <= initial_ratio <= 1:
         raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")
+
+
+# Learning-rate schedules: functions of the step, to be given as `learning_rate` ------------------------------------
+
+
+def cosine(learning_rate, steps, warmup=0, final=0.0):
+    """From `learning_rate` to `final` on half a cosine (Loshchilov & Hutter 2017), after rising from 0 for `warmup`
+    steps; both within `steps`."""
+
+    def rate(step):
+        if step < warmup:
+            return learning_rate * step / warmup
+        done = min(1.0, (step - warmup) / (steps - warmup))
+        return final + (learning_rate - final) * (1 + math.cos(math.pi * done)) / 2
+
+    return rate
+
+
+def step_decay(learning_rate, every, factor=0.1):
+    """`learning_rate`, multiplied by `factor` every `every` steps."""
+    return lambda step: learning_rate * factor ** (step // every)

@@ -93,11 +93,14 @@ def elementwise(function, *arrays, block=None):
 
 
 def matmul(a, b):
-    """`a @ b` for matrices, the columns of the product spread over the threads. (M, K) @ (K, N) -> (M, N)"""
+    """`a @ b` for matrices, the longer side of the product cut for the threads. (M, K) @ (K, N) -> (M, N)"""
     if a.shape[0] * a.shape[1] * b.shape[1] < 1 << 20:
         return a @ b
     product = empty((a.shape[0], b.shape[1]), np.result_type(a, b))
-    run(lambda piece: np.matmul(a, b[:, piece], out=product[:, piece]), slices(b.shape[1], -(-b.shape[1] // 4)))
+    if len(a) > b.shape[1]:
+        run(lambda piece: np.matmul(a[piece], b, out=product[piece]), slices(len(a), -(-len(a) // 4)))
+    else:
+        run(lambda piece: np.matmul(a, b[:, piece], out=product[:, piece]), slices(b.shape[1], -(-b.shape[1] // 4)))
     return product
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import nunes.autograd.functional as F
-from nunes.nn.module import Module, Parameter
+from nunes.nn.module import Buffer, Module, Parameter
 
 
 def he_normal(generator, shape, fan_in):
@@ -55,6 +55,13 @@ class MaxPool2d(Module):
         return F.max_pool2d(x, **self.options)
 
 
+class AvgPool2d(MaxPool2d):
+    """`F.avg_pool2d`."""
+
+    def forward(self, x):
+        return F.avg_pool2d(x, **self.options)
+
+
 class LocalResponseNorm(Module):
     """`F.local_response_norm`."""
 
@@ -65,21 +72,37 @@ class LocalResponseNorm(Module):
         return F.local_response_norm(x, **self.options)
 
 
+class BatchNorm(Module):
+    """`F.batch_norm` over the last axis, of (N, C) as of (N, H, W, C); the running statistics are buffers."""
+
+    def __init__(self, channels, momentum=0.1, eps=1e-5):
+        self.weight = Parameter(np.ones(channels, np.float32))
+        self.bias = Parameter(np.zeros(channels, np.float32))
+        self.running_mean = Buffer(np.zeros(channels, np.float32))
+        self.running_var = Buffer(np.ones(channels, np.float32))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x):
+        running = self.running_mean.data, self.running_var.data
+        return F.batch_norm(x, self.weight, self.bias, *running, self.training, self.momentum, self.eps)
+
+
 class Dropout(Module):
     """`F.dropout` while training, the identity in evaluation. `generator` draws the masks; it may be replaced."""
 
+    function = staticmethod(F.dropout)
+
     def __init__(self, p=0.5, generator=None):
         if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p must be in [0, 1), got {p}")
+            raise ValueError(f"{type(self).__name__}: p must be in [0, 1), got {p}")
         self.p = p
         self.generator = generator or np.random.default_rng()
 
     def forward(self, x):
-        return F.dropout(x, self.p, self.training, self.generator)
+        return self.function(x, self.p, self.training, self.generator)
 
 
-class Flatten(Module):
-    """`F.flatten`: (N, ...) -> (N, features)."""
+class Dropout2d(Dropout):
+    """`F.dropout2d`: whole channels are dropped."""
 
-    def forward(self, x):
-        return F.flatten(x)
+    function = staticmethod(F.dropout2d)

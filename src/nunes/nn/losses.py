@@ -4,17 +4,25 @@ import nunes.autograd.functional as F
 from nunes.nn.module import Module
 
 
-class CrossEntropyLoss(Module):
-    """`F.cross_entropy`: (N, K) logits and (N,) integer labels -> ()."""
+class Loss(Module):
+    """Base of all: applies `function` to (prediction, target) with the options given."""
 
-    def forward(self, logits, labels):
-        return F.cross_entropy(logits, labels)
+    function = None
 
-
-class MSELoss(Module):
-    """The mean squared difference of two tensors of one shape."""
+    def __init__(self, **options):
+        self.options = options
 
     def forward(self, prediction, target):
-        if prediction.shape != target.shape:
-            raise ValueError(f"MSELoss: shapes {prediction.shape} and {target.shape} differ")
-        return ((prediction - target) ** 2).mean()
+        return type(self).function(prediction, target, **self.options)
+
+
+def _loss(name, function):
+    return type(name, (Loss,), {"function": staticmethod(function), "__doc__": f"`F.{function.__name__}`."})
+
+
+CrossEntropyLoss = _loss("CrossEntropyLoss", F.cross_entropy)
+NLLLoss = _loss("NLLLoss", F.nll)
+MSELoss = _loss("MSELoss", F.mse)
+L1Loss = _loss("L1Loss", F.l1)
+HuberLoss = _loss("HuberLoss", F.huber)
+BCEWithLogitsLoss = _loss("BCEWithLogitsLoss", F.bce_with_logits)

@@ -1,5 +1,9 @@
 """`Module`: something with parameters that computes; `Sequential`: modules one after the other."""
 
+import os
+import zipfile
+from pathlib import Path
+
 import numpy as np
 
 from nunes.tensor import Tensor
@@ -12,6 +16,15 @@ class Parameter(Tensor):
 
     def __init__(self, array):
         super().__init__(np.array(array, order="C"), requires_grad=True)
+
+
+class Buffer(Tensor):
+    """A tensor that belongs to a module's state but is not learned, as running statistics. The array is copied."""
+
+    __slots__ = ()
+
+    def __init__(self, array):
+        super().__init__(np.array(array, order="C"))
 
 
 class Module:
@@ -35,17 +48,25 @@ class Module:
         for _, child in self.children():
             yield from child.modules()
 
-    def named_parameters(self, prefix=""):
-        """(name, parameter) for all parameters, in the order of definition: ("conv1.weight", ...), ..."""
+    def named_tensors(self, kind, prefix=""):
+        """(name, tensor) for all tensors of one kind, Parameter or Buffer, in the order of definition."""
         for name, value in vars(self).items():
-            if isinstance(value, Parameter):
+            if isinstance(value, kind):
                 yield prefix + name, value
         for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.")
+            yield from child.named_tensors(kind, f"{prefix}{name}.")
+
+    def named_parameters(self):
+        """(name, parameter) for all parameters, in the order of definition: ("conv1.weight", ...), ..."""
+        return self.named_tensors(Parameter)
 
     def parameters(self):
         """All parameters, in the order of definition."""
         return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self):
+        """(name, buffer) for all buffers."""
+        return self.named_tensors(Buffer)
 
     def train(self, training=True):
         """Switch training behaviour (dropout) on; returns the module."""
@@ -63,30 +84,52 @@ class Module:
             parameter.grad = None
 
     def astype(self, dtype):
-        """Convert the parameters in place, e.g. to float64 for checking gradients; returns the module."""
-        for parameter in self.parameters():
-            parameter.data, parameter.grad = parameter.data.astype(dtype, order="C"), None
+        """Convert parameters and buffers in place, e.g. to float64 for checking gradients; returns the module."""
+        for _, tensor in self.named_tensors((Parameter, Buffer)):
+            tensor.data, tensor.grad = tensor.data.astype(dtype, order="C"), None
         return self
 
     def state_dict(self):
-        """{name: a copy of the array} of all parameters."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """{name: a copy of the array} of all parameters and buffers."""
+        return {name: tensor.data.copy() for name, tensor in self.named_tensors((Parameter, Buffer))}
 
     def load_state_dict(self, state):
-        """Copy arrays into the parameters. Raises ValueError naming what is missing, unexpected or mis-shaped,
+        """Copy arrays into parameters and buffers. Raises ValueError naming what is missing, unexpected or mis-shaped,
         and then changes nothing."""
-        parameters = dict(self.named_parameters())
-        problems = [f"missing {name}" for name in parameters if name not in state]
-        problems += [f"unexpected {name}" for name in state if name not in parameters]
+        tensors = dict(self.named_tensors((Parameter, Buffer)))
+        problems = [f"missing {name}" for name in tensors if name not in state]
+        problems += [f"unexpected {name}" for name in state if name not in tensors]
         problems += [
-            f"{name} has shape {np.shape(state[name])} instead of {parameter.shape}"
-            for name, parameter in parameters.items()
-            if name in state and np.shape(state[name]) != parameter.shape
+            f"{name} has shape {np.shape(state[name])} instead of {tensor.shape}"
+            for name, tensor in tensors.items()
+            if name in state and np.shape(state[name]) != tensor.shape
         ]
         if problems:
             raise ValueError(f"load_state_dict: {'; '.join(problems)}")
-        for name, parameter in parameters.items():
-            parameter.data = np.array(state[name], parameter.dtype, order="C")
+        for name, tensor in tensors.items():
+            tensor.data = np.array(state[name], tensor.dtype, order="C")
+
+    def save(self, path):
+        """Write the state into a file, an `.npz` of plain arrays; a file that is there is replaced when it is whole."""
+        partial = Path(f"{path}.partial")
+        with open(partial, "wb") as file:
+            np.savez(file, **self.state_dict())
+        os.replace(partial, path)
+
+    def load(self, path):
+        """Load what `save` wrote; nothing in the file is executed. Returns the module.
+
+        Raises:
+            ValueError: the file is not such an archive, or its entries are not this module's, which are named.
+            FileNotFoundError: there is none.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                state = dict(arrays)
+        except (zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"load: {path} is not an .npz of plain arrays ({error})") from None
+        self.load_state_dict(state)
+        return self
 
 
 class Sequential(Module):

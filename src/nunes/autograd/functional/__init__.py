@@ -1,13 +1,18 @@
-"""The operations: `common` (arithmetic and shapes), `activations`, and `vision` (images, NHWC).
+"""The operations: `common` (arithmetic and shapes), `activations`, `losses`, and `vision` (images, NHWC).
 
 Each is a function of tensors; beside it stands its `Function`, forward and backward on plain arrays, with the
 derivation. By convention dL/d(output) is called `gradient`, or dy in the derivations: if y = f(x), backward
 returns dx = dy · ∂y/∂x.
 """
 
-from nunes.autograd.functional.activations import cross_entropy, log_softmax, relu, sigmoid, softmax, tanh
-from nunes.autograd.functional.common import (
-    absolute, add, clip, concatenate, divide, exp, getitem, linear, log, matmul, mean, multiply, negative, power,
-    reshape, sqrt, subtract, sum, transpose,
+from nunes.autograd.functional.activations import (
+    elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,
 )  # fmt: skip
-from nunes.autograd.functional.vision import conv2d, dropout, flatten, local_response_norm, max_pool2d
+from nunes.autograd.functional.common import (
+    absolute, add, clip, concatenate, divide, exp, getitem, linear, log, matmul, max, mean, min, multiply, negative,
+    pad, power, reshape, sqrt, subtract, sum, transpose, var,
+)  # fmt: skip
+from nunes.autograd.functional.losses import bce_with_logits, cross_entropy, huber, l1, mse, nll
+from nunes.autograd.functional.vision import (
+    avg_pool2d, batch_norm, conv2d, dropout, dropout2d, flatten, local_response_norm, max_pool2d,
+)  # fmt: skip

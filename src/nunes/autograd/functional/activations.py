@@ -1,10 +1,11 @@
-"""Non-linearities, the softmax, and the cross-entropy that ends a classifier."""
+"""Non-linearities, each with its derivative, and the softmax."""
 
 import numpy as np
 
 from nunes import parallel
+from nunes.autograd.functional.common import pointwise
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply, operation
+from nunes.tensor import operation
 
 
 class ReLU(Function):
@@ -21,29 +22,49 @@ class ReLU(Function):
         return dx
 
 
-class Sigmoid(Function):
-    """1 / (1 + e^−x)."""
-
-    def forward(self, x):
-        self.y = np.exp(-np.logaddexp(0, -x))  # 1 / (1 + e^−x) without overflow
-        return self.y
-
-    def backward(self, gradient):  # y' = y·(1 − y)
-        return gradient * self.y * (1 - self.y)
+def _sigmoid(x):  # 1 / (1 + e^−x) without overflow
+    return np.exp(-np.logaddexp(0, -x))
 
 
-class Tanh(Function):
-    """The hyperbolic tangent."""
-
-    def forward(self, x):
-        self.y = np.tanh(x)
-        return self.y
-
-    def backward(self, gradient):  # y' = 1 − y²
-        return gradient * (1 - self.y * self.y)
+def _gelu_inner(x):
+    return np.sqrt(2 / np.pi).astype(x.dtype) * (x + 0.044715 * x**3)
 
 
-def _log_softmax(x, axis):
+def _gelu_derivative(x):  # of x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³), and tanh' = 1 − tanh²
+    t = np.tanh(_gelu_inner(x))
+    return (1 + t) / 2 + x / 2 * (1 - t * t) * np.sqrt(2 / np.pi).astype(x.dtype) * (1 + 3 * 0.044715 * x**2)
+
+
+def _silu_derivative(x):  # (x·σ)' = σ + x·σ·(1 − σ)
+    s = _sigmoid(x)
+    return s + x * s * (1 - s)
+
+
+sigmoid = pointwise("sigmoid", "1 / (1 + e^−x).", _sigmoid, of_y=lambda y: y * (1 - y))
+tanh = pointwise("tanh", "The hyperbolic tangent.", np.tanh, of_y=lambda y: 1 - y * y)
+softplus = pointwise("softplus", "log(1 + e^x).", lambda x: np.logaddexp(x, 0), of_x=_sigmoid)
+leaky_relu = pointwise(
+    "leaky_relu",
+    "x where it is positive, slope·x elsewhere.",
+    lambda x, slope=0.01: np.maximum(x, 0) + slope * np.minimum(x, 0),
+    of_x=lambda x, slope=0.01: (x > 0) + slope * (x <= 0),
+)
+elu = pointwise(
+    "elu",
+    "x where it is positive, alpha·(e^x − 1) elsewhere (Clevert et al. 2016).",
+    lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
+    of_x=lambda x, alpha=1.0: (x > 0) + alpha * (x <= 0) * np.exp(np.minimum(x, 0)),
+)
+gelu = pointwise(
+    "gelu",
+    "x·Φ(x), Φ the normal distribution's, by its tanh approximation (Hendrycks & Gimpel 2016).",
+    lambda x: x / 2 * (1 + np.tanh(_gelu_inner(x))),
+    of_x=_gelu_derivative,
+)
+silu = pointwise("silu", "x·sigmoid(x), also called swish.", lambda x: x * _sigmoid(x), of_x=_silu_derivative)
+
+
+def stable_log_softmax(x, axis):
     """x − log Σ e^x, the maximum subtracted first so that no exponential overflows."""
     x = x - x.max(axis=axis, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
@@ -56,7 +77,7 @@ class Softmax(Function):
         self.axis = axis
 
     def forward(self, x):
-        self.y = np.exp(_log_softmax(x, self.axis))
+        self.y = np.exp(stable_log_softmax(x, self.axis))
         return self.y
 
     def backward(self, gradient):
@@ -72,7 +93,7 @@ class LogSoftmax(Function):
         self.axis = axis
 
     def forward(self, x):
-        self.y = _log_softmax(x, self.axis)
+        self.y = stable_log_softmax(x, self.axis)
         return self.y
 
     def backward(self, gradient):
@@ -80,46 +101,4 @@ class LogSoftmax(Function):
         return gradient - np.exp(self.y) * gradient.sum(axis=self.axis, keepdims=True)
 
 
-class CrossEntropy(Function):
-    """The mean over the batch of −log softmax(logits)[label]. (N, K) -> ()"""
-
-    def __init__(self, labels):
-        self.labels = labels
-
-    def forward(self, logits):
-        self.log_probabilities = _log_softmax(logits, axis=1)
-        self.rows = np.arange(len(logits))
-        return -self.log_probabilities[self.rows, self.labels].mean(dtype=logits.dtype)
-
-    def backward(self, gradient):
-        # −log softmax(x)[l] = log Σ_k e^x_k − x_l, so dx_j = (softmax(x)_j − δ_jl) / N
-        dx = np.exp(self.log_probabilities)
-        dx[self.rows, self.labels] -= 1
-        dx *= gradient / len(dx)
-        return dx
-
-
-relu, sigmoid, tanh, softmax, log_softmax = map(operation, (ReLU, Sigmoid, Tanh, Softmax, LogSoftmax))
-
-
-def cross_entropy(logits, labels):
-    """The mean cross-entropy of a classifier, in nats.
-
-    Args:
-        logits: (N, K), unnormalised log-probabilities.
-        labels: (N,) integers in [0, K); an array or a tensor.
-
-    Raises:
-        ValueError: the shapes do not match or a label is out of range.
-        TypeError: the labels are not integers.
-    """
-    labels = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"cross_entropy: labels must be integers, got {labels.dtype}")
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
-        raise ValueError(f"cross_entropy: logits must be (N, K) and labels (N,), got {logits.shape} and {labels.shape}")
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"cross_entropy: labels must lie in [0, {logits.shape[1]}), got {labels.min()} to {labels.max()}"
-        )
-    return apply(CrossEntropy(labels), logits)
+relu, softmax, log_softmax = map(operation, (ReLU, Softmax, LogSoftmax))

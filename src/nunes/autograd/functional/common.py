@@ -1,5 +1,7 @@
 """Arithmetic, matrix products, reductions and shapes; and, at the end, the operators of `Tensor`."""
 
+import inspect
+
 import numpy as np
 
 from nunes import parallel
@@ -74,88 +76,68 @@ class Divide(Function):
 
 
 class Power(Function):
-    """x^k for a constant k."""
+    """x^k, element-wise with broadcasting."""
 
-    def __init__(self, exponent):
-        self.exponent = exponent
+    def forward(self, x, exponent):
+        self.x, self.exponent = x, exponent
+        self.y = x**exponent
+        return self.y
 
-    def forward(self, x):
-        self.x = x
-        return x**self.exponent
-
-    def backward(self, gradient):  # dx = dy · k·x^(k−1)
-        return gradient * self.exponent * self.x ** (self.exponent - 1)
-
-
-class Negative(Function):
-    """−x."""
-
-    def forward(self, x):
-        return -x
-
-    def backward(self, gradient):
-        return -gradient
+    def backward(self, gradient):  # ∂x^k/∂x = k·x^(k−1) and ∂x^k/∂k = x^k·log x
+        x, k = self.x, self.exponent
+        return (
+            unbroadcast(gradient * k * x ** (k - 1), x.shape) if self.needs[0] else None,
+            unbroadcast(gradient * self.y * np.log(x), k.shape) if self.needs[1] else None,
+        )
 
 
 # Element by element -------------------------------------------------------------------------------------------
 
 
-class Exp(Function):
-    """e^x."""
+class Pointwise(Function):
+    """y = f(x), element by element: dx = dy · f'(x)."""
+
+    def __init__(self, f, of_x, of_y, options):
+        self.f, self.of_x, self.of_y, self.options = f, of_x, of_y, options
 
     def forward(self, x):
-        self.y = np.exp(x)
-        return self.y
+        y = self.f(x, *self.options)
+        self.saved = y if self.of_x is None else x
+        return y
 
     def backward(self, gradient):
-        return gradient * self.y
+        derivative = (self.of_x or self.of_y)(self.saved, *self.options)
+        return np.multiply(gradient, derivative, dtype=gradient.dtype)
 
 
-class Log(Function):
-    """The natural logarithm."""
+def pointwise(name, doc, f, of_x=None, of_y=None):
+    """The function of tensors that computes `f(x, *options)`, its derivative given as a function of x or of y."""
+    signature = inspect.Signature([inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
+    if not isinstance(f, np.ufunc):
+        signature = inspect.signature(f)
 
-    def forward(self, x):
-        self.x = x
-        return np.log(x)
+    def function(*arguments, **named):
+        bound = signature.bind(*arguments, **named)
+        bound.apply_defaults()
+        x, *options = bound.arguments.values()
+        return apply(Pointwise(f, of_x, of_y, options), x)
 
-    def backward(self, gradient):
-        return gradient / self.x
-
-
-class Sqrt(Function):
-    """The square root."""
-
-    def forward(self, x):
-        self.y = np.sqrt(x)
-        return self.y
-
-    def backward(self, gradient):  # dx = dy / (2·√x)
-        return gradient / (2 * self.y)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__, function.__signature__ = doc, signature
+    return function
 
 
-class Absolute(Function):
-    """|x|, with gradient 0 at 0."""
-
-    def forward(self, x):
-        self.x = x
-        return np.abs(x)
-
-    def backward(self, gradient):
-        return gradient * np.sign(self.x)
-
-
-class Clip(Function):
-    """x limited to [low, high]; outside, the gradient is 0."""
-
-    def __init__(self, low=-np.inf, high=np.inf):
-        self.low, self.high = float(low), float(high)
-
-    def forward(self, x):
-        self.inside = (x >= self.low) & (x <= self.high)
-        return np.clip(x, self.low, self.high)
-
-    def backward(self, gradient):
-        return gradient * self.inside
+negative = pointwise("negative", "−x.", np.negative, of_x=lambda x: -1)
+exp = pointwise("exp", "e^x.", np.exp, of_y=lambda y: y)
+log = pointwise("log", "The natural logarithm.", np.log, of_x=lambda x: 1 / x)
+sqrt = pointwise("sqrt", "The square root.", np.sqrt, of_y=lambda y: 0.5 / y)
+absolute = pointwise("absolute", "|x|, with gradient 0 at 0.", np.absolute, of_x=np.sign)
+clip = pointwise(
+    "clip",
+    "x limited to [low, high]; outside, the gradient is 0.",
+    lambda x, low=None, high=None: np.clip(x, low, high),
+    of_x=lambda x, low=None, high=None: np.clip(x, low, high) == x,
+)
 
 
 # Matrix products ----------------------------------------------------------------------------------------------
@@ -216,6 +198,24 @@ class Sum(Function):
         return np.broadcast_to(gradient, self.shape)
 
 
+class Max(Function):
+    """The maximum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
+
+    def __init__(self, axis=None, keepdims=False):
+        self.axis, self.keepdims = axis, keepdims
+
+    def forward(self, x):
+        largest = x.max(axis=self.axis, keepdims=True)
+        self.part = (x == largest).astype(x.dtype)
+        self.part /= self.part.sum(axis=self.axis, keepdims=True)
+        return largest if self.keepdims else np.squeeze(largest, self.axis)
+
+    def backward(self, gradient):
+        if self.axis is not None and not self.keepdims:
+            gradient = np.expand_dims(gradient, self.axis)
+        return gradient * self.part
+
+
 class Reshape(Function):
     def __init__(self, shape):
         self.new_shape = shape
@@ -267,18 +267,29 @@ class Concatenate(Function):
         return tuple(np.split(gradient, self.ends, self.axis))
 
 
+class Pad(Function):
+    """x surrounded by `value`: `widths` is ((before, after), ...), a pair for each axis, as in `np.pad`."""
+
+    def __init__(self, widths, value=0.0):
+        self.widths, self.value = widths, value
+
+    def forward(self, x):
+        if np.shape(self.widths) != (x.ndim, 2) or np.min(self.widths) < 0:
+            raise ValueError(
+                f"pad: widths must be a (before, after) pair for each axis of shape {x.shape}, not negative; "
+                f"got {self.widths}"
+            )
+        self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
+        return np.pad(x, self.widths, constant_values=self.value)
+
+    def backward(self, gradient):
+        return gradient[self.inside]
+
+
 # The functions ------------------------------------------------------------------------------------------------
 
-add, subtract, multiply, divide = map(operation, (Add, Subtract, Multiply, Divide))
-negative, exp, log, sqrt, absolute, clip = map(operation, (Negative, Exp, Log, Sqrt, Absolute, Clip))
-matmul, sum, getitem = map(operation, (Matmul, Sum, GetItem))
-
-
-def power(x, exponent):
-    """x to a constant power."""
-    if isinstance(exponent, Tensor):
-        raise TypeError("power: the exponent must be a number; for a tensor use exp(y * log(x))")
-    return apply(Power(float(exponent)), x)
+add, subtract, multiply, divide, power = map(operation, (Add, Subtract, Multiply, Divide, Power))
+matmul, sum, max, getitem, pad = map(operation, (Matmul, Sum, Max, GetItem, Pad))
 
 
 def linear(x, weight, bias=None):
@@ -289,7 +300,17 @@ def linear(x, weight, bias=None):
 def mean(x, axis=None, keepdims=False):
     """The mean over `axis` (an int, a tuple, or None for all)."""
     total = sum(x, axis, keepdims)
-    return total * (max(1, total.size) / max(1, x.size))
+    return total * (total.size / x.size if x.size else np.nan)
+
+
+def var(x, axis=None, keepdims=False):
+    """The variance over `axis`, the mean of the squared deviations."""
+    return mean((x - mean(x, axis, keepdims=True)) ** 2, axis, keepdims)
+
+
+def min(x, axis=None, keepdims=False):
+    """The minimum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
+    return -max(-x, axis, keepdims)
 
 
 def reshape(x, *shape):
@@ -315,12 +336,12 @@ Tensor.__mul__ = Tensor.__rmul__ = multiply
 Tensor.__truediv__ = divide
 Tensor.__rtruediv__ = lambda x, y: divide(y, x)
 Tensor.__pow__ = power
+Tensor.__rpow__ = lambda x, y: power(y, x)
 Tensor.__neg__ = negative
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
 Tensor.__getitem__ = getitem
-Tensor.sum = sum
-Tensor.mean = mean
+Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min = sum, mean, var, max, min
 Tensor.reshape = reshape
 Tensor.transpose = transpose
 Tensor.T = property(transpose)

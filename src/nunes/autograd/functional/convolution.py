@@ -8,7 +8,7 @@ the patches as rows ("columns" in the literature: im2col) gives
     y = columns @ w             (N·OH·OW, KH·KW·C) @ (KH·KW·C, O)
 
 The batch is cut into chunks whose columns fit the cache, and the chunks are spread over the threads. Where it takes
-fewer multiplications, the same is done with transformed tiles in place of patches (`nunes.autograd.functional.winograd`).
+fewer multiplications, the same is done with transformed tiles in place of patches: see `winograd`.
 """
 
 import numpy as np
@@ -100,11 +100,15 @@ class Conv2d(Convolution):
         return self.size[0] * self.size[1] * self.weight[..., 0].size * self.dtype.itemsize
 
     def _columns(self, x, inputs):  # -> (N·OH·OW, KH·KW·C/groups)
-        kernel = self.weight.shape[:2]
+        kernel, count = self.weight.shape[:2], self.weight[..., 0].size
         patches = windows(pad_images(x, self.padding), kernel, self.stride, self.dilation)[..., inputs]
+        # Copying is fast along the longer of what lies side by side: a kernel's row (V, C), or with one channel or so a
+        # row of outputs (J), in which case the columns are the rows in memory.
+        few = self.stride == 1 and kernel[1] * patches.shape[5] < patches.shape[2]
+        patches = patches.transpose(3, 4, 5, 0, 1, 2) if few else patches
         columns = parallel.scratch("columns", patches.shape, self.dtype)
         columns[...] = patches
-        return columns.reshape(-1, self.weight[..., 0].size)
+        return columns.reshape(count, -1).T if few else columns.reshape(-1, count)
 
     def _forward_chunk(self, x, y):
         for inputs, outputs in self._group_slices():
@@ -112,30 +116,28 @@ class Conv2d(Convolution):
             np.matmul(self._columns(x, inputs), w, out=y.reshape(-1, y.shape[3])[:, outputs])
 
     def _backward_chunk(self, x, dy, dx, weight_needed):
-        # With rows for (n, i, j): y = columns @ w, so
-        #   dw = columnsᵀ @ dy        (KH·KW·C, rows) @ (rows, O)
-        #   dcolumns = dy @ wᵀ        and every pixel sums the gradients of all columns that it was copied to.
+        # With rows for (n, i, j): y = columns @ w, so dw = columnsᵀ @ dy. (KH·KW·C, rows) @ (rows, O)
         dw = np.empty((self.weight[..., 0].size, dy.shape[3]), self.dtype) if weight_needed else None
         for inputs, outputs in self._group_slices():
             rows = dy.reshape(-1, dy.shape[3])[:, outputs]
             if weight_needed:
                 np.matmul(self._columns(x, inputs).T, rows, out=dw[:, outputs])
             if dx is not None:
-                w = self.weight[..., outputs].reshape(-1, rows.shape[1])
-                dcolumns = parallel.scratch("columns", (len(rows), len(w)), self.dtype)
-                self._scatter(np.matmul(rows, w.T, out=dcolumns), dx[..., inputs])
+                self._scatter(rows, self.weight[..., outputs], dx[..., inputs])
         return dw
 
-    def _scatter(self, dcolumns, dx):
-        """Add the columns' gradients to the pixels they came from: one shifted addition a kernel element."""
-        p, d, (kh, kw), (images, height, width, channels) = self.padding, self.dilation, self.weight.shape[:2], dx.shape
+    def _scatter(self, rows, weight, dx):
+        """dcolumns = dy @ wᵀ, and every pixel sums the gradients of all columns that it was copied to: a shifted
+        addition for each kernel element. A row of the kernel at a time, (KW, rows, C), so that pixels lie together."""
+        p, d, (kh, kw), (images, height, width, channels) = self.padding, self.dilation, weight.shape[:2], dx.shape
         padded = parallel.scratch("padded", (images, height + 2 * p, width + 2 * p, channels), self.dtype)
         padded[...] = 0
-        dcolumns = dcolumns.reshape(images, *self.size, kh, kw, channels)
+        dcolumns = parallel.scratch("columns", (kw, len(rows), channels), self.dtype)
         for u in range(kh):
+            np.matmul(rows, weight[u].transpose(0, 2, 1), out=dcolumns)
             for v in range(kw):
                 target = tap(padded, u * d, v * d, self.stride, *self.size)
-                target += dcolumns[:, :, :, u, v]
+                target += dcolumns[v].reshape(target.shape)
         dx[...] = tap(padded, p, p, 1, height, width)
 
     def _weight_gradient(self, dw):

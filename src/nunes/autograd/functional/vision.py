@@ -1,19 +1,10 @@
-"""Operations on images: batches in NHWC order, (N, H, W, C), weights in HWIO order, (KH, KW, C/groups, O).
-
-Convolution is a matrix product. `windows` views every patch that the kernel visits, without copying; gathering
-the patches as rows ("columns" in the literature: im2col) turns the convolution into columns @ weight:
-
-    y[n, i, j, o] = Σ_{u,v,c} x[n, i·s + u·d, j·s + v·d, c] · w[u, v, c, o] + b[o]      stride s, dilation d
-    y             = columns @ w           (N·OH·OW, KH·KW·C) @ (KH·KW·C, O)
-
-The batch is cut into chunks whose columns fit the cache, and the chunks are spread over the threads.
-"""
+"""Operations on images, batches in NHWC order, (N, H, W, C): convolution, pooling, normalisation, dropout."""
 
 import numpy as np
 
 from nunes import parallel
 from nunes.autograd.functional.convolution import Conv2d, output_size, pad_images, tap
-from nunes.autograd.functional.winograd import WinogradConv2d, multiplications
+from nunes.autograd.functional.winograd import WinogradConv2d, best_tile
 from nunes.autograd.graph import Function
 from nunes.tensor import apply
 
@@ -68,6 +59,45 @@ class MaxPool2d(Function):
 
     def _chunks(self):
         return parallel.image_chunks(self.shape[0], 4 * int(np.prod(self.shape[1:])))
+
+
+class AvgPool2d(Function):
+    """y = Σ_window x / kernel²: each pixel of a window gets dy / kernel²."""
+
+    def __init__(self, kernel, stride, padding):
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def _taps(self, x, height, width):
+        for u in range(self.kernel):
+            for v in range(self.kernel):
+                yield tap(x, u, v, self.stride, height, width)
+
+    def forward(self, x):
+        self.shape = x.shape
+        sizes = [output_size(size, self.kernel, self.stride, self.padding) for size in x.shape[1:3]]
+        y = np.zeros((len(x), *sizes, x.shape[3]), x.dtype)
+
+        def work(chunk):
+            for values in self._taps(pad_images(x[chunk], self.padding), *sizes):
+                y[chunk] += values
+            y[chunk] /= self.kernel**2
+
+        parallel.run(work, parallel.image_chunks(len(x), x[0].nbytes))
+        return y
+
+    def backward(self, gradient):
+        dx = parallel.empty(self.shape, gradient.dtype)
+        p, (_, height, width, channels) = self.padding, self.shape
+
+        def work(chunk):
+            share = gradient[chunk] / self.kernel**2
+            padded = np.zeros((len(share), height + 2 * p, width + 2 * p, channels), dx.dtype)
+            for target in self._taps(padded, *share.shape[1:3]):
+                target += share
+            dx[chunk] = tap(padded, p, p, 1, height, width)
+
+        parallel.run(work, parallel.image_chunks(len(dx), dx[0].nbytes))
+        return dx
 
 
 class LocalResponseNorm(Function):
@@ -140,13 +170,36 @@ class LocalResponseNorm(Function):
         parallel.run(lambda piece: work(*(each[piece] for each in rows)), pieces)
 
 
+class BatchNorm(Function):
+    """y = γ·x̂ + β with x̂ = (x − μ)/σ; μ and σ² = variance + ε are each channel's, over all other axes."""
+
+    def __init__(self, eps):
+        self.eps = eps
+
+    def forward(self, x, weight, bias):
+        self.axes = tuple(range(x.ndim - 1))
+        self.mean, self.var = x.mean(axis=self.axes), x.var(axis=self.axes)
+        self.weight, self.sigma = weight, np.sqrt(self.var + self.eps)
+        self.normal = (x - self.mean) / self.sigma
+        return weight * self.normal + bias
+
+    def backward(self, gradient):
+        # dβ = Σ dy and dγ = Σ dy·x̂. With dx̂ = γ·dy, over M = N·H·W values: x̂ depends on x directly, through μ
+        # (∂x̂/∂μ = −1/σ) and through σ (∂x̂/∂σ = −x̂/σ, ∂σ/∂x = x̂/M), so
+        #   dx = (dx̂ − mean(dx̂) − x̂·mean(dx̂·x̂)) / σ
+        dbias, dweight = gradient.sum(axis=self.axes), (gradient * self.normal).sum(axis=self.axes)
+        count = gradient.size // len(dbias)
+        dx = gradient - dbias / count - self.normal * (dweight / count)
+        return dx * (self.weight / self.sigma), dweight, dbias
+
+
 class Dropout(Function):
-    def __init__(self, p, generator):
-        self.p, self.generator = p, generator
+    def __init__(self, p, generator, shape):
+        self.p, self.generator, self.shape = p, generator, shape
 
     def forward(self, x):
         # The kept ones are scaled up, so that the expectation is x and evaluation needs no scaling.
-        keep = self.generator.random(x.shape, np.float32) >= self.p
+        keep = self.generator.random(self.shape, np.float32) >= self.p
         self.scale = keep * x.dtype.type(1 / (1 - self.p))
         return x * self.scale
 
@@ -157,9 +210,13 @@ class Dropout(Function):
 def _check_images(op, x, reach=(1, 1), padding=0, **steps):
     if x.ndim != 4 or 0 in x.shape:
         raise ValueError(f"{op}: x must be (N, H, W, C), none of them 0; got shape {x.shape}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"{op}: x of shape {x.shape} must be floating, got {x.dtype}")
     for name, value in steps.items():
         if value < 1:
             raise ValueError(f"{op}: {name} must be at least 1, got {value}")
+    if padding < 0:
+        raise ValueError(f"{op}: padding must not be negative, got {padding}")
     if any(size + 2 * padding < k for size, k in zip(x.shape[1:3], reach, strict=True)):
         raise ValueError(
             f"{op}: the {reach[0]}×{reach[1]} kernel is larger than the images {x.shape}, padding {padding}"
@@ -168,6 +225,9 @@ def _check_images(op, x, reach=(1, 1), padding=0, **steps):
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Cross-correlate images with kernels ("convolution" in the literature of networks).
+
+    Computed as im2col and a matrix product, or where that takes fewer multiplications by Winograd's minimal filtering,
+    whose float32 results are off by about 5e-6 of the largest one instead of 1e-6 (`docs` in the speed notebook).
 
     Args:
         x: (N, H, W, C).
@@ -182,11 +242,12 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
     Raises:
         ValueError: the shapes do not fit each other or `groups`.
+        TypeError: x or the weight is not floating.
     """
     if groups < 1:
         raise ValueError(f"conv2d: groups must be at least 1, got {groups}")
-    if weight.ndim != 4:
-        raise ValueError(f"conv2d: weight must be (KH, KW, C / groups, O), got shape {weight.shape}")
+    if weight.ndim != 4 or 0 in weight.shape:
+        raise ValueError(f"conv2d: weight must be (KH, KW, C / groups, O), none of them 0; got shape {weight.shape}")
     if x.ndim == 4 and (x.shape[3] != weight.shape[2] * groups or weight.shape[3] % groups):
         raise ValueError(
             f"conv2d: x has {x.shape[3]} channels and weight {weight.shape}, which do not fit groups={groups}: "
@@ -196,14 +257,10 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         raise ValueError(f"conv2d: bias must be ({weight.shape[3]},), got {bias.shape}")
     reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
     _check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation)
-    function = Conv2d(stride, padding, dilation, groups)
-    if stride == dilation == 1 and weight.shape[0] == weight.shape[1] and weight.shape[0] in (3, 5):
-        sizes = range(2, 9 - weight.shape[0] - (weight.shape[0] == 3)*1)
-        costs = {m: multiplications(m, x.shape, weight.shape, padding, groups) for m in sizes}
-        best = min(costs, key=costs.get)
-        direct = weight.size * (x.shape[1] + 2 * padding - reach[0] + 1) * (x.shape[2] + 2 * padding - reach[1] + 1)
-        if costs[best] < direct:
-            function = WinogradConv2d(best, padding, groups)
+    if weight.dtype.kind != "f":
+        raise TypeError(f"conv2d: weight of shape {weight.shape} must be floating, got {weight.dtype}")
+    tile = best_tile(x.shape, weight.shape, padding, groups) if stride == dilation == 1 else None
+    function = Conv2d(stride, padding, dilation, groups) if tile is None else WinogradConv2d(tile, padding, groups)
     return apply(function, x, weight, *([] if bias is None else [bias]))
 
 
@@ -211,13 +268,24 @@ def max_pool2d(x, kernel, stride=None, padding=0):
     """The maximum of each kernel × kernel window. (N, H, W, C) -> (N, OH, OW, C)
 
     `stride` defaults to `kernel`; padding is with −∞. The gradient goes to the first maximum of a window.
-    Raises ValueError if x is not a batch of images at least as large as the kernel.
+    Raises ValueError if x is not a batch of images at least as large as the kernel, TypeError if it is not floating.
     """
     stride = kernel if stride is None else stride
-    _check_images("max_pool2d", x, (kernel, kernel), padding, kernel=kernel, stride=stride)
-    if 2 * padding > kernel:
-        raise ValueError(f"max_pool2d: padding {padding} is more than half of the kernel {kernel}")
+    _check_pool("max_pool2d", x, kernel, stride, padding)
     return apply(MaxPool2d(kernel, stride, padding), x)
+
+
+def avg_pool2d(x, kernel, stride=None, padding=0):
+    """The mean of each kernel × kernel window, padding included as zeros; otherwise as `max_pool2d`."""
+    stride = kernel if stride is None else stride
+    _check_pool("avg_pool2d", x, kernel, stride, padding)
+    return apply(AvgPool2d(kernel, stride, padding), x)
+
+
+def _check_pool(op, x, kernel, stride, padding):
+    _check_images(op, x, (kernel, kernel), padding, kernel=kernel, stride=stride)
+    if 2 * padding > kernel:
+        raise ValueError(f"{op}: padding {padding} is more than half of the kernel {kernel}")
 
 
 def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
@@ -227,18 +295,60 @@ def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
     TensorFlow, alpha multiplies the sum; PyTorch and Caffe divide it by `size` first.
     """
     _check_images("local_response_norm", x)
-    if size % 2 == 0:
-        raise ValueError(f"local_response_norm: size must be odd, got {size}")
+    if size < 1 or size % 2 == 0:
+        raise ValueError(f"local_response_norm: size must be odd and positive, got {size}")
     return apply(LocalResponseNorm(size, alpha, beta, k), x)
+
+
+def batch_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
+    """Normalise each channel, the last axis, over all others (Ioffe & Szegedy 2015). (..., C) -> same
+
+    Args:
+        weight, bias: (C,), the scale γ and the shift β.
+        running_mean, running_var: (C,) arrays. In training the batch's own statistics are used, and these are moved
+            towards them by `momentum`, in place (with the unbiased variance, as in PyTorch); otherwise these are used.
+
+    Raises:
+        ValueError: a shape does not fit, or there is but one value a channel to train with.
+    """
+    for name, array in (
+        ("weight", weight),
+        ("bias", bias),
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+    ):
+        if x.ndim < 2 or array.shape != x.shape[-1:]:
+            raise ValueError(f"batch_norm: {name} has shape {array.shape}, x {x.shape}: needs (C,) and (..., C)")
+    if not training:
+        scale = weight / np.sqrt(running_var + x.dtype.type(eps))
+        return x * scale + (bias - running_mean * scale)
+    count = x.size // x.shape[-1]
+    if count < 2:
+        raise ValueError(f"batch_norm: x of shape {x.shape} has one value a channel, which has no variance")
+    function = BatchNorm(eps)
+    y = apply(function, x, weight, bias)
+    running_mean += momentum * (function.mean - running_mean)
+    running_var += momentum * (function.var * (count / (count - 1)) - running_var)
+    return y
 
 
 def dropout(x, p=0.5, training=True, generator=None):
     """Set each element to 0 with probability p and scale the others by 1/(1 − p); the identity if not training."""
+    return _dropout("dropout", x, p, training, generator, x.shape)
+
+
+def dropout2d(x, p=0.5, training=True, generator=None):
+    """`dropout` of whole channels (Tompson et al. 2015). (N, H, W, C) -> same"""
+    _check_images("dropout2d", x)
+    return _dropout("dropout2d", x, p, training, generator, (x.shape[0], 1, 1, x.shape[3]))
+
+
+def _dropout(op, x, p, training, generator, shape):
     if not 0 <= p < 1:
-        raise ValueError(f"dropout: p must be in [0, 1), got {p}")
+        raise ValueError(f"{op}: p must be in [0, 1), got {p}")
     if not training or p == 0:
         return x
-    return apply(Dropout(p, generator or np.random.default_rng()), x)
+    return apply(Dropout(p, generator or np.random.default_rng(), shape), x)
 
 
 def flatten(x):
