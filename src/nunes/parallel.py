@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 
 CHUNK_BYTES = 4 << 20  # what a piece of an image kernel works on
-BLOCK = 1 << 17  # elements in one piece of an element-wise kernel
+BLOCK = 1 << 18  # elements in one piece of an element-wise kernel
 
 
 def set_num_threads(count):
@@ -94,13 +94,13 @@ def elementwise(function, *arrays, block=None):
 
 def matmul(a, b):
     """`a @ b` for matrices, the longer side of the product cut for the threads. (M, K) @ (K, N) -> (M, N)"""
-    if a.shape[0] * a.shape[1] * b.shape[1] < 1 << 20:
-        return a @ b
-    product = empty((a.shape[0], b.shape[1]), np.result_type(a, b))
-    if len(a) > b.shape[1]:
-        run(lambda piece: np.matmul(a[piece], b, out=product[piece]), slices(len(a), -(-len(a) // 4)))
+    rows, columns = len(a), b.shape[1]
+    product = empty((rows, columns), np.result_type(a, b))
+    parts = 4 if a.size * columns >= 1 << 23 else 1  # a smaller one is not worth waking a thread
+    if rows > columns:
+        run(lambda piece: np.matmul(a[piece], b, out=product[piece]), slices(rows, -(-rows // parts)))
     else:
-        run(lambda piece: np.matmul(a, b[:, piece], out=product[:, piece]), slices(b.shape[1], -(-b.shape[1] // 4)))
+        run(lambda piece: np.matmul(a, b[:, piece], out=product[:, piece]), slices(columns, -(-columns // parts)))
     return product
 
 

@@ -1,5 +1,7 @@
 """Every operation against its twin in JAX, in float64: the value, and the vector-Jacobian product."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +13,14 @@ from jax import lax
 
 import nunes.autograd.functional as F
 from nunes import Tensor
+from nunes.autograd.functional.winograd import WinogradConv2d, best_tile
+from nunes.tensor import apply
 
 TOLERANCE = 1e-9
 
 
 def check(ours, theirs, *arrays, tolerance=TOLERANCE):
-    """Compare value and gradients with JAX's, for a random gradient of the output; inputs must stay untouched."""
+    """Compare value and gradients with JAX's, for a random gradient of the output; nothing given may be changed."""
     copies = [array.copy() for array in arrays]
     tensors = [Tensor(array, requires_grad=True) for array in arrays]
     output = ours(*tensors)
@@ -25,18 +29,29 @@ def check(ours, theirs, *arrays, tolerance=TOLERANCE):
         assert output.shape == expected.shape
         np.testing.assert_allclose(output.data, expected, rtol=tolerance, atol=tolerance)
         gradient = np.random.default_rng(1).standard_normal(output.shape)
+        copies.append(gradient.copy())
         output.backward(gradient)
         for tensor, expected in zip(tensors, vjp(jnp.asarray(gradient)), strict=True):
             assert tensor.grad.shape == tensor.shape
             scale = max(1.0, float(np.abs(expected).max(initial=0)))
             np.testing.assert_allclose(tensor.grad, expected, rtol=tolerance, atol=tolerance * scale)
-    for array, copy in zip(arrays, copies, strict=True):
+    for array, copy in zip([*arrays, gradient], copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
 def random(*shape, seed=0, low=None):
     values = np.random.default_rng(seed).standard_normal(shape)
     return values if low is None else low + np.abs(values)
+
+
+ORDERS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "reversed": lambda x: np.ascontiguousarray(x[::-1])[::-1],
+    "every second": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+    "read only": lambda x: np.broadcast_to(x, x.shape),
+}
+orders = st.sampled_from([*ORDERS.values()])
 
 
 UNARY = {
@@ -46,9 +61,18 @@ UNARY = {
     "sqrt": (F.sqrt, jnp.sqrt, 0.1),
     "absolute": (F.absolute, jnp.abs, None),
     "power": (lambda x: F.power(x, 3), lambda x: x**3, None),
+    "power of a number": (lambda x: 2.5**x, lambda x: 2.5**x, None),
     "square root as power": (lambda x: x**0.5, lambda x: x**0.5, 0.1),
     "clip": (lambda x: F.clip(x, -0.5, 0.7), lambda x: jnp.clip(x, -0.5, 0.7), None),
+    "clip from below": (lambda x: F.clip(x, low=0.1), lambda x: jnp.clip(x, 0.1), None),
     "relu": (F.relu, jax.nn.relu, None),
+    "leaky_relu": (F.leaky_relu, jax.nn.leaky_relu, None),
+    "leaky_relu, slope 0.3": (lambda x: F.leaky_relu(x, slope=0.3), lambda x: jax.nn.leaky_relu(x, 0.3), None),
+    "elu": (F.elu, jax.nn.elu, None),
+    "elu, alpha 0.5": (lambda x: F.elu(x, 0.5), lambda x: jax.nn.elu(x, 0.5), None),
+    "gelu": (F.gelu, jax.nn.gelu, None),
+    "silu": (F.silu, jax.nn.silu, None),
+    "softplus": (F.softplus, jax.nn.softplus, None),
     "sigmoid": (F.sigmoid, jax.nn.sigmoid, None),
     "tanh": (F.tanh, jnp.tanh, None),
     "softmax": (F.softmax, jax.nn.softmax, None),
@@ -59,6 +83,16 @@ UNARY = {
     "sum over two axes": (lambda x: x.sum(axis=(0, -1), keepdims=True), lambda x: x.sum((0, -1), keepdims=True), None),
     "mean": (F.mean, jnp.mean, None),
     "mean over axis 0": (lambda x: x.mean(axis=0), lambda x: x.mean(axis=0), None),
+    "var": (lambda x: x.var(axis=(0, 2)), lambda x: x.var(axis=(0, 2)), None),
+    "max": (F.max, jnp.max, None),
+    "max over axis 1": (lambda x: x.max(axis=1), lambda x: x.max(axis=1), None),
+    "max of equals": (lambda x: F.max(x * 0.0, axis=0), lambda x: jnp.max(x * 0.0, axis=0), None),
+    "min over two axes": (lambda x: x.min((0, 2), keepdims=True), lambda x: x.min((0, 2), keepdims=True), None),
+    "pad": (
+        lambda x: F.pad(x, ((1, 0), (0, 2), (3, 1)), 0.5),
+        lambda x: jnp.pad(x, ((1, 0), (0, 2), (3, 1)), constant_values=0.5),
+        None,
+    ),
     "reshape": (lambda x: x.reshape(4, -1), lambda x: x.reshape(4, -1), None),
     "transpose": (lambda x: x.T, lambda x: x.T, None),
     "transpose with axes": (lambda x: x.transpose(1, 2, 0), lambda x: x.transpose(1, 2, 0), None),
@@ -71,8 +105,8 @@ UNARY = {
 @pytest.mark.parametrize("name", UNARY)
 def test_of_one_argument(name):
     ours, theirs, low = UNARY[name]
-    check(ours, theirs, random(3, 4, 2, low=low))
-    check(ours, theirs, random(2, 4, 3, low=low).transpose(2, 1, 0))  # not contiguous
+    for order in ORDERS.values():
+        check(ours, theirs, order(random(3, 4, 2, low=low)))
 
 
 BINARY = {
@@ -80,6 +114,7 @@ BINARY = {
     "subtract": (lambda x, y: x - y, jnp.subtract),
     "multiply": (lambda x, y: x * y, jnp.multiply),
     "divide": (lambda x, y: x / y, jnp.divide),
+    "power": (lambda x, y: x**y, jnp.power),
 }
 
 
@@ -127,6 +162,36 @@ def test_cross_entropy():
     np.testing.assert_array_equal(extreme.grad, [[1, -1]])
 
 
+LABELS = np.array([2, 0, 2, 1, 4])
+LOSSES = {
+    "cross_entropy with smoothing": (
+        lambda x: F.cross_entropy(x, LABELS, label_smoothing=0.1),
+        lambda x: optax.softmax_cross_entropy(x, optax.smooth_labels(jax.nn.one_hot(LABELS, 5), 0.1)).mean(),
+    ),
+    "nll": (lambda x: F.nll(F.log_softmax(x), LABELS), lambda x: -jax.nn.log_softmax(x)[np.arange(5), LABELS].mean()),
+    "mse": (lambda x: F.mse(x, np.eye(5)), lambda x: ((x - np.eye(5)) ** 2).mean()),
+    "l1": (lambda x: F.l1(x, np.eye(5)), lambda x: jnp.abs(x - np.eye(5)).mean()),
+    "huber": (lambda x: F.huber(x, np.eye(5), 0.7), lambda x: optax.huber_loss(x, np.eye(5), delta=0.7).mean()),
+    "bce_with_logits": (
+        lambda x: F.bce_with_logits(x, 0.8 * np.eye(5)),
+        lambda x: optax.sigmoid_binary_cross_entropy(x, 0.8 * np.eye(5)).mean(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name):
+    check(*LOSSES[name], 3 * random(5, 5))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_that_is_nan_says_where_from(name):
+    x = random(5, 5)
+    x[3, 2] = np.nan
+    with pytest.raises(FloatingPointError, match=rf"{name.split()[0]}: the loss is NaN, for \w+ of shape \(5, 5\)"):
+        LOSSES[name][0](Tensor(x))
+
+
 def jax_conv(x, w, b, stride, padding, dilation, groups):
     y = lax.conv_general_dilated(
         x, w, (stride, stride), [(padding, padding)] * 2, rhs_dilation=(dilation, dilation),
@@ -135,27 +200,72 @@ def jax_conv(x, w, b, stride, padding, dilation, groups):
     return y + b
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     images=st.integers(1, 5),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     stride=st.integers(1, 3),
     padding=st.integers(0, 2),
     dilation=st.integers(1, 2),
     groups=st.integers(1, 3),
-    contiguous=st.booleans(),
+    order=orders,
 )
-def test_conv2d(images, size, kernel, channels, stride, padding, dilation, groups, contiguous):
+def test_conv2d(images, size, kernel, channels, stride, padding, dilation, groups, order):
     reach = [dilation * (k - 1) + 1 for k in kernel]
     size = [max(n, r - 2 * padding) for n, r in zip(size, reach, strict=True)]
-    x = random(images, *size, channels[0] * groups)
-    if not contiguous:
-        x = np.asfortranarray(x)
-    w, b = random(*kernel, channels[0], channels[1] * groups), random(channels[1] * groups)
+    x = order(random(images, *size, channels[0] * groups))
+    w, b = order(random(*kernel, channels[0], channels[1] * groups)), random(channels[1] * groups)
     options = (stride, padding, dilation, groups)
     check(lambda x, w, b: F.conv2d(x, w, b, *options), lambda x, w, b: jax_conv(x, w, b, *options), x, w, b)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    images=st.integers(1, 5),
+    size=st.tuples(st.integers(1, 11), st.integers(1, 11)),
+    kernel=st.integers(2, 5),
+    tile=st.integers(2, 4),
+    channels=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.integers(0, 3),
+    groups=st.integers(1, 3),
+    order=orders,
+)
+def test_winograd(images, size, kernel, tile, channels, padding, groups, order):
+    tile = min(tile, 8 - kernel)
+    x = order(random(images, *[max(n, kernel - 2 * padding) for n in size], channels[0] * groups))
+    w = order(random(kernel, kernel, channels[0], channels[1] * groups))
+    b = random(channels[1] * groups)
+    check(
+        lambda x, w, b: apply(WinogradConv2d(tile, padding, groups), x, w, b),
+        lambda x, w, b: jax_conv(x, w, b, 1, padding, 1, groups),
+        x, w, b,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("kernel", "tolerance"), [(3, 1e-5), (5, 2e-5)])
+def test_winograd_is_chosen_and_its_float32_error_is_small(kernel, tolerance):
+    x, w = random(8, 13, 13, 48), random(kernel, kernel, 48, 64, seed=1)
+    assert best_tile(x.shape, w.shape, 1, 1) is not None
+    y = F.conv2d(Tensor(x.astype(np.float32)), Tensor(w.astype(np.float32), requires_grad=True), padding=1)
+    assert type(y.node) is WinogradConv2d
+    with jax.enable_x64(True):
+        expected = np.asarray(jax_conv(x, w, 0.0, 1, 1, 1, 1))
+    assert np.abs(y.data - expected).max() < tolerance * np.abs(expected).max()
+
+
+def test_float32_gradients_of_conv2d_are_those_of_float64():
+    x, w, b = random(6, 15, 15, 24), random(3, 3, 12, 32, seed=1), random(32, seed=2)
+    gradient = random(6, 15, 15, 32, seed=3)
+    grads = []
+    for dtype in (np.float32, np.float64):
+        tensors = [Tensor(array.astype(dtype), requires_grad=True) for array in (x, w, b)]
+        F.conv2d(*tensors, padding=1, groups=2).backward(gradient)
+        grads.append([tensor.grad for tensor in tensors])
+        assert all(grad.dtype == dtype for grad in grads[-1])
+    for single, double in zip(*grads, strict=True):
+        assert np.abs(single - double).max() < 1e-5 * np.abs(double).max()
 
 
 def test_conv2d_without_bias_and_without_the_images_gradient():
@@ -177,25 +287,59 @@ def jax_max_pool(x, kernel, stride, padding):
     stride=st.integers(1, 3),
     padding=st.integers(0, 1),
     ties=st.booleans(),
+    order=orders,
 )
-def test_max_pool2d(images, size, channels, kernel, stride, padding, ties):
+def test_pooling(images, size, channels, kernel, stride, padding, ties, order):
     padding = min(padding, kernel // 2)
     size = [max(n, kernel - 2 * padding) for n in size]
     x = random(images, *size, channels)
     if ties:  # of equal values the first one gets the gradient, as in JAX
         x = np.round(x)
-    check(lambda x: F.max_pool2d(x, kernel, stride, padding), lambda x: jax_max_pool(x, kernel, stride, padding), x)
+    options = (kernel, stride, padding)
+    check(lambda x: F.max_pool2d(x, *options), lambda x: jax_max_pool(x, *options), order(x))
+    check(lambda x: F.avg_pool2d(x, *options), lambda x: jax_avg_pool(x, *options), order(x))
 
 
-@pytest.mark.parametrize("channels", [1, 2, 5, 16])
-@pytest.mark.parametrize("beta", [0.75, 0.6])
-def test_local_response_norm(channels, beta):
+def jax_avg_pool(x, kernel, stride, padding):
+    pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    return lax.reduce_window(x, 0.0, lax.add, (1, kernel, kernel, 1), (1, stride, stride, 1), pads) / kernel**2
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 5)] * 3, st.integers(1, 17)),
+    size=st.sampled_from([1, 3, 5, 7]),
+    beta=st.sampled_from([0.75, 0.6]),
+    order=orders,
+)
+def test_local_response_norm(shape, size, beta, order):
     def theirs(x):
-        squares = jnp.pad(x**2, ((0, 0), (0, 0), (0, 0), (2, 2)))
-        window = sum(squares[..., i : i + channels] for i in range(5))
+        squares = jnp.pad(x**2, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
+        window = sum(squares[..., i : i + shape[3]] for i in range(size))
         return x / (2 + 0.1 * window) ** beta
 
-    check(lambda x: F.local_response_norm(x, alpha=0.1, beta=beta), theirs, random(3, 4, 2, channels))
+    check(lambda x: F.local_response_norm(x, size, 0.1, beta), theirs, order(random(*shape)))
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (2, 4, 5, 3), (2, 1, 1, 1)])
+def test_batch_norm(shape):
+    mean, var = np.zeros(shape[-1]), np.ones(shape[-1])
+    axes, count = tuple(range(len(shape) - 1)), np.prod(shape[:-1])
+    x, w, b = random(*shape), random(shape[-1], seed=1), random(shape[-1], seed=2)
+
+    def theirs(x, w, b):
+        return (x - x.mean(axes)) / jnp.sqrt(x.var(axes) + 1e-5) * w + b
+
+    check(
+        lambda x, w, b: F.batch_norm(x, w, b, mean, var), theirs, x, w, b, tolerance=1e-8 if count == 2 else TOLERANCE
+    )
+    np.testing.assert_allclose(mean, 0.1 * x.mean(axes))
+    np.testing.assert_allclose(var, 0.9 + 0.1 * x.var(axes, ddof=1))
+    check(
+        lambda x, w, b: F.batch_norm(x, w, b, mean, var, training=False),
+        lambda x, w, b: (x - mean) / jnp.sqrt(var + 1e-5) * w + b,
+        x, w, b,
+    )  # fmt: skip
 
 
 def test_dropout():
@@ -209,6 +353,17 @@ def test_dropout():
     assert F.dropout(x, 0.3, training=False) is x
 
 
+def test_dropout2d_drops_channels():
+    x = Tensor(np.ones((50, 3, 4, 40), np.float32), requires_grad=True)
+    y = F.dropout2d(x, 0.25, generator=np.random.default_rng(0))
+    channels = y.data[:, 0, 0]
+    np.testing.assert_array_equal(y.data, np.broadcast_to(channels[:, None, None], y.shape))
+    assert set(np.unique(channels)) == {0, np.float32(1 / 0.75)}
+    assert abs((channels == 0).mean() - 0.25) < 0.03
+    y.backward(np.ones(y.shape))
+    np.testing.assert_array_equal(x.grad, y.data)
+
+
 @pytest.mark.parametrize("name", UNARY)
 def test_float32_stays_float32(name):
     x = Tensor(random(3, 4, 2, low=0.5).astype(np.float32), requires_grad=True)
@@ -217,32 +372,77 @@ def test_float32_stays_float32(name):
     assert y.dtype == x.grad.dtype == np.float32
 
 
-BAD = {
-    "matmul": lambda: F.matmul(Tensor(random(2, 3)), Tensor(random(2, 3))),
-    "linear": lambda: F.linear(Tensor(random(2, 3)), Tensor(random(2, 3))),
-    "conv2d": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 2, 4))),
-    "conv2d: the 9×9 kernel": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(9, 9, 3, 4))),
-    "conv2d: bias": lambda: F.conv2d(Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 3, 4)), Tensor(random(3))),
-    "conv2d: stride must be at least 1, got 0": lambda: F.conv2d(
-        Tensor(random(2, 8, 8, 3)), Tensor(random(3, 3, 3, 4)), stride=0
+IMAGES, KERNEL = random(2, 8, 8, 3), random(3, 3, 3, 4)
+BAD = {  # the beginning of the message: the operation is named, the argument, and the shapes
+    "matmul: cannot multiply shapes (2, 3) and (2, 3)": lambda: F.matmul(Tensor(random(2, 3)), Tensor(random(2, 3))),
+    "linear: x must be (N, in) and weight (in, out), got (2, 3) and (2, 3)": lambda: F.linear(
+        Tensor(random(2, 3)), Tensor(random(2, 3))
     ),
-    "conv2d: x must be": lambda: F.conv2d(Tensor(random(0, 8, 8, 3)), Tensor(random(3, 3, 3, 4))),
-    "max_pool2d: stride must be at least 1, got 0": lambda: F.max_pool2d(Tensor(random(1, 8, 8, 3)), 2, 0),
-    "max_pool2d: padding 2 is more than half": lambda: F.max_pool2d(Tensor(random(1, 8, 8, 3)), 3, padding=2),
-    "max_pool2d": lambda: F.max_pool2d(Tensor(random(8, 8, 3)), 2),
-    "local_response_norm": lambda: F.local_response_norm(Tensor(random(1, 8, 8, 3)), size=4),
-    "dropout": lambda: F.dropout(Tensor(random(3)), 1.0),
-    "cross_entropy: logits": lambda: F.cross_entropy(Tensor(random(2, 3)), np.array([0, 1, 2])),
-    "cross_entropy: labels must lie": lambda: F.cross_entropy(Tensor(random(2, 3)), np.array([0, 3])),
+    "linear: bias must be (4,), got (3,)": lambda: F.linear(
+        Tensor(random(2, 3)), Tensor(random(3, 4)), Tensor(random(3))
+    ),
+    "conv2d: x has 3 channels and weight (3, 3, 2, 4), which do not fit groups=1": lambda: F.conv2d(
+        Tensor(IMAGES), Tensor(random(3, 3, 2, 4))
+    ),
+    "conv2d: x has 3 channels and weight (3, 3, 1, 4), which do not fit groups=3": lambda: F.conv2d(
+        Tensor(IMAGES), Tensor(random(3, 3, 1, 4)), groups=3
+    ),
+    "conv2d: the 9×9 kernel is larger than the images (2, 8, 8, 3)": lambda: F.conv2d(
+        Tensor(IMAGES), Tensor(random(9, 9, 3, 4))
+    ),
+    "conv2d: bias must be (4,), got (3,)": lambda: F.conv2d(Tensor(IMAGES), Tensor(KERNEL), Tensor(random(3))),
+    "conv2d: stride must be at least 1, got 0": lambda: F.conv2d(Tensor(IMAGES), Tensor(KERNEL), stride=0),
+    "conv2d: padding must not be negative, got -1": lambda: F.conv2d(Tensor(IMAGES), Tensor(KERNEL), padding=-1),
+    "conv2d: groups must be at least 1, got 0": lambda: F.conv2d(Tensor(IMAGES), Tensor(KERNEL), groups=0),
+    "conv2d: x must be (N, H, W, C), none of them 0; got shape (0, 8": lambda: F.conv2d(
+        Tensor(IMAGES[:0]), Tensor(KERNEL)
+    ),
+    "conv2d: weight must be (KH, KW, C / groups, O), none of them 0; got shape (3, 3)": lambda: F.conv2d(
+        Tensor(IMAGES), Tensor(random(3, 3))
+    ),
+    "max_pool2d: stride must be at least 1, got 0": lambda: F.max_pool2d(Tensor(IMAGES), 2, 0),
+    "max_pool2d: padding 2 is more than half": lambda: F.max_pool2d(Tensor(IMAGES), 3, padding=2),
+    "max_pool2d: x must be (N, H, W, C)": lambda: F.max_pool2d(Tensor(random(8, 8, 3)), 2),
+    "avg_pool2d: the 9×9 kernel is larger": lambda: F.avg_pool2d(Tensor(IMAGES), 9),
+    "local_response_norm: size must be odd and positive, got 4": lambda: F.local_response_norm(Tensor(IMAGES), size=4),
+    "batch_norm: bias has shape (2,), x (2, 8, 8, 3)": lambda: F.batch_norm(
+        Tensor(IMAGES), *map(Tensor, (random(3), random(2))), random(3), random(3)
+    ),
+    "batch_norm: x of shape (1, 3) has one value a channel": lambda: F.batch_norm(
+        Tensor(random(1, 3)), *map(Tensor, (random(3), random(3))), random(3), random(3)
+    ),
+    "dropout: p must be in [0, 1), got 1.0": lambda: F.dropout(Tensor(random(3)), 1.0),
+    "dropout2d: p must be in [0, 1), got -1": lambda: F.dropout2d(Tensor(IMAGES), -1),
+    "pad: widths must be a (before, after) pair for each axis of shape (2, 3)": lambda: F.pad(
+        Tensor(random(2, 3)), ((1, 1),)
+    ),
+    "cross_entropy: logits must be (N, K) and labels (N,), got (2, 3) and (3,)": lambda: F.cross_entropy(
+        Tensor(random(2, 3)), np.array([0, 1, 2])
+    ),
+    "cross_entropy: labels must lie in [0, 3), got 0 to 3": lambda: F.cross_entropy(
+        Tensor(random(2, 3)), np.array([0, 3])
+    ),
+    "cross_entropy: label_smoothing must lie in [0, 1), got 1": lambda: F.cross_entropy(
+        Tensor(random(2, 3)), np.array([0, 2]), 1
+    ),
+    "mse: prediction has shape (2, 3), target (3,)": lambda: F.mse(Tensor(random(2, 3)), random(3)),
+    "huber: delta must be positive, got 0": lambda: F.huber(Tensor(random(2, 3)), random(2, 3), 0),
+    "bce_with_logits: targets must lie in [0, 1]": lambda: F.bce_with_logits(Tensor(random(2)), np.array([0.0, 2.0])),
 }
 
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_arguments_are_named(message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         BAD[message]()
 
 
-def test_labels_must_be_integers():
-    with pytest.raises(TypeError, match="labels must be integers"):
+def test_wrong_dtypes_are_named():
+    with pytest.raises(TypeError, match="cross_entropy: labels must be integers, got float64"):
         F.cross_entropy(Tensor(random(2, 3)), np.array([0.0, 1.0]))
+    pixels = Tensor(np.zeros((2, 8, 8, 3), np.uint8))
+    for op in (lambda: F.conv2d(pixels, Tensor(KERNEL)), lambda: F.max_pool2d(pixels, 2), lambda: F.dropout2d(pixels)):
+        with pytest.raises(TypeError, match=r"x of shape \(2, 8, 8, 3\) must be floating, got uint8"):
+            op()
+    with pytest.raises(TypeError, match=r"conv2d: weight of shape \(3, 3, 3, 4\) must be floating, got int64"):
+        F.conv2d(Tensor(IMAGES), Tensor(KERNEL.astype(int)))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import nunes.autograd.functional as F
 from nunes import Tensor, nn
-from nunes.models import AlexNet
+from nunes.models import CNN, MLP, AlexNet, LeNet
 
 
 def test_parameters_are_found_by_name_and_in_order():
@@ -42,6 +43,74 @@ def test_states_are_copied_and_mistakes_named():
     np.testing.assert_array_equal(two.weight.data, before["weight"])
 
 
+def small():
+    return nn.Sequential(conv=nn.Conv2d(1, 4, 3), norm=nn.BatchNorm(4), act=nn.LeakyReLU(0.2), flatten=nn.Flatten())
+
+
+def test_states_are_saved_and_loaded(tmp_path):
+    one, two, images = small(), small(), Tensor(np.random.default_rng(0).standard_normal((5, 6, 6, 1), np.float32))
+    one(images)
+    assert [name for name, _ in one.named_buffers()] == ["norm.running_mean", "norm.running_var"]
+    assert len(one.parameters()) == 4
+    one.save(tmp_path / "model.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    np.testing.assert_array_equal(two.load(tmp_path / "model.npz").eval()(images).data, one.eval()(images).data)
+
+
+def test_bad_files_are_refused(tmp_path):
+    model, path = small(), tmp_path / "model.npz"
+    before = model.state_dict()
+    with pytest.raises(FileNotFoundError):
+        model.load(path)
+    np.savez(path, **{"conv.weight": np.array([{"anything": "pickled"}])})
+    whole = path.read_bytes()
+    for content in (whole, whole[:100], b"", b"not an archive"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"load: .*model.npz is not an .npz of plain arrays"):
+            model.load(path)
+    np.savez(path, **{"conv.weight": np.ones(3)})
+    with pytest.raises(
+        ValueError, match=r"missing conv.bias; .*conv.weight has shape \(3,\) instead of \(3, 3, 1, 4\)"
+    ):
+        model.load(path)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_batch_norm_uses_its_running_statistics_in_evaluation():
+    norm, x = nn.BatchNorm(3, momentum=1.0), Tensor(np.random.default_rng(0).standard_normal((64, 3)))
+    trained = norm(x).data
+    np.testing.assert_allclose(trained.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(norm.eval()(x).data, trained, rtol=0.02)
+    before = norm.state_dict()
+    norm(x)
+    np.testing.assert_array_equal(norm.running_mean.data, before["running_mean"])
+
+
+def test_a_layers_module_computes_what_its_function_does():
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 6, 6, 3)))
+    pairs = [
+        (nn.ReLU(), F.relu),
+        (nn.LeakyReLU(slope=0.2), lambda x: F.leaky_relu(x, 0.2)),
+        (nn.ELU(), F.elu),
+        (nn.GELU(), F.gelu),
+        (nn.SiLU(), F.silu),
+        (nn.Sigmoid(), F.sigmoid),
+        (nn.Tanh(), F.tanh),
+        (nn.Softplus(), F.softplus),
+        (nn.Softmax(1), lambda x: F.softmax(x, 1)),
+        (nn.LogSoftmax(), F.log_softmax),
+        (nn.Flatten(), F.flatten),
+        (nn.AvgPool2d(2), lambda x: F.avg_pool2d(x, 2)),
+        (nn.MaxPool2d(3, 2, 1), lambda x: F.max_pool2d(x, 3, 2, 1)),
+        (nn.LocalResponseNorm(3), lambda x: F.local_response_norm(x, 3)),
+    ]
+    for module, function in pairs:
+        np.testing.assert_array_equal(module(x).data, function(x).data)
+    dropped = nn.Dropout2d(0.5, np.random.default_rng(0))(x).data
+    np.testing.assert_array_equal(dropped, F.dropout2d(x, 0.5, True, np.random.default_rng(0)).data)
+
+
 def test_training_and_evaluation():
     model = nn.Sequential(nn.Dropout(0.5, np.random.default_rng(0)), nn.Flatten())
     x = Tensor(np.ones((4, 10), np.float32))
@@ -60,6 +129,11 @@ def test_losses():
     np.testing.assert_allclose(x.grad, [1, 2])
     with pytest.raises(ValueError, match="must be equal"):
         nn.MSELoss()(x, Tensor(np.zeros(3)))
+    for loss, function in {nn.L1Loss(): F.l1, nn.HuberLoss(delta=0.5): lambda x, y: F.huber(x, y, 0.5)}.items():
+        assert loss(x, y).item() == function(x, y).item()
+    assert nn.BCEWithLogitsLoss()(x, y).item() == F.bce_with_logits(x, y).item()
+    assert nn.NLLLoss()(F.log_softmax(logits), [0, 1, 2]).item() == pytest.approx(np.log(4))
+    assert nn.CrossEntropyLoss(label_smoothing=0.1)(logits, [0, 1, 2]).item() == pytest.approx(np.log(4))
 
 
 def test_alexnet_has_the_papers_parameters_and_shapes():
@@ -69,6 +143,27 @@ def test_alexnet_has_the_papers_parameters_and_shapes():
     assert shapes["conv1.weight"] == (11, 11, 3, 96)
     assert shapes["conv2.weight"] == (5, 5, 48, 256)
     assert shapes["fc6.weight"] == (9216, 4096)
+
+
+@pytest.mark.parametrize(("network", "count"), [(LeNet, 61_706), (MLP, 101_770), (CNN, 21_840)])
+def test_networks_for_digits(network, count):
+    model = network(seed=1)
+    assert sum(parameter.size for parameter in model.parameters()) == count
+    x = Tensor(np.random.default_rng(0).standard_normal((3, 28, 28, 1), np.float32))
+    logits = model(x)
+    assert logits.shape == (3, 10)
+    F.cross_entropy(logits, [1, 2, 3]).backward()
+    assert all(np.abs(parameter.grad).max() > 0 for parameter in model.parameters())
+    np.testing.assert_array_equal(model.eval()(x).data, network(seed=1).eval()(x).data)
+
+
+def test_alexnets_two_forms():
+    single = AlexNet(1000, groups=1, local_response_norm=False)
+    shapes = {name: array.shape for name, array in single.named_parameters()}
+    assert shapes["conv2.weight"] == (5, 5, 96, 256)
+    assert shapes["conv4.weight"] == (3, 3, 384, 384)
+    assert not any(isinstance(module, nn.LocalResponseNorm) for module in single.modules())
+    assert sum(isinstance(module, nn.LocalResponseNorm) for module in AlexNet(10, 67).modules()) == 2
 
 
 @pytest.mark.parametrize("size", [67, 99, 131])

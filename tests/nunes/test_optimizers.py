@@ -46,7 +46,20 @@ def test_the_first_step_is_at_most_two_learning_rates():
 OPTAX = {
     "SGD": (optimizers.SGD, optax.sgd(1e-2), {"learning_rate": 1e-2}),
     "SGD with momentum": (optimizers.SGD, optax.sgd(1e-2, 0.9), {"learning_rate": 1e-2, "momentum": 0.9}),
+    "SGD with Nesterov's momentum": (
+        optimizers.SGD,
+        optax.sgd(1e-2, 0.9, nesterov=True),
+        {"learning_rate": 1e-2, "momentum": 0.9, "nesterov": True},
+    ),
+    "SGD with weight decay": (
+        optimizers.SGD,
+        optax.chain(optax.add_decayed_weights(0.1), optax.sgd(1e-2, 0.9)),
+        {"learning_rate": 1e-2, "momentum": 0.9, "weight_decay": 0.1},
+    ),
+    "AdaGrad": (optimizers.AdaGrad, optax.adagrad(1e-2, initial_accumulator_value=0.0, eps=1e-10), {}),
+    "AdaDelta": (optimizers.AdaDelta, optax.adadelta(0.7, rho=0.95, eps=1e-6), {"learning_rate": 0.7, "rho": 0.95}),
     "Adam": (optimizers.Adam, optax.adam(1e-3), {}),
+    "AdamW": (optimizers.AdamW, optax.adamw(1e-3, weight_decay=0.1), {"weight_decay": 0.1}),
     "RMSProp": (optimizers.RMSProp, optax.rmsprop(1e-3, 0.99, 1e-6, eps_in_sqrt=True), {}),
     "AdaSmooth with ρ1 = ρ2 = 0.9 is RMSProp": (
         optimizers.AdaSmooth,
@@ -54,6 +67,29 @@ OPTAX = {
         {"rho1": 0.9, "rho2": 0.9},
     ),
 }
+
+
+SCHEDULES = {
+    "cosine": (optimizers.cosine(1e-2, 150), optax.cosine_decay_schedule(1e-2, 150)),
+    "cosine after a warm-up": (
+        optimizers.cosine(1e-2, 150, warmup=20, final=1e-4),
+        optax.warmup_cosine_decay_schedule(0.0, 1e-2, 20, 150, 1e-4),
+    ),
+    "steps": (optimizers.step_decay(1e-2, 60, 0.3), optax.exponential_decay(1e-2, 60, 0.3, staircase=True)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_against_optax(name, x64):
+    ours, theirs = SCHEDULES[name]
+    for step in range(200):  # optax computes schedules in float32
+        assert ours(step) == pytest.approx(float(theirs(step)), rel=1e-6, abs=1e-12)
+    x = Tensor(np.zeros(1), requires_grad=True)
+    optimizer = optimizers.SGD([x], ours)
+    x.grad = np.ones(1)
+    for _ in range(200):
+        optimizer.step()
+    assert x.data[0] == pytest.approx(-np.sum([ours(step) for step in range(200)]))
 
 
 @pytest.mark.parametrize("name", OPTAX)
@@ -69,7 +105,14 @@ def test_against_optax(name, x64):
     np.testing.assert_allclose(run(ours, gradients, **options), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer_class", [optimizers.AdaSmooth, optimizers.AdaSmoothDelta, optimizers.Adam])
+ADAPTIVE = [
+    optimizers.AdaSmooth, optimizers.AdaSmoothDelta, optimizers.Adam, optimizers.AdaGrad, optimizers.AdaDelta,
+    optimizers.RMSProp,
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("optimizer_class", ADAPTIVE)
 def test_zero_huge_and_tiny_gradients_in_float32(optimizer_class):
     x = Tensor(np.zeros(4, np.float32), requires_grad=True)
     optimizer = optimizer_class([x])
@@ -128,5 +171,10 @@ def test_bad_constants_are_named():
         optimizers.AdaSmoothDelta(x, initial_ratio=7)
     with pytest.raises(ValueError, match=r"parameter 0 of shape \(3, 2\) must require a gradient and own a contiguous"):
         optimizers.SGD([Tensor(np.ones((2, 3)).T, requires_grad=True)])
+    with pytest.raises(ValueError, match="SGD: nesterov needs a momentum"):
+        optimizers.SGD(x, nesterov=True)
+    x[0].grad = np.ones(2)
+    with pytest.raises(ValueError, match=r"Adam: parameter 0 has shape \(1,\), its gradient \(2,\)"):
+        optimizers.Adam(x).step()
     with pytest.raises(ValueError, match="no parameters"):
         optimizers.Adam([])
