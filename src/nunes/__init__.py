@@ -1,7 +1,8 @@
 """nunes: AlexNet's training from scratch, on NumPy alone.
 
 Read it in the order of its imports: `autograd.graph`, `tensor`, `parallel`, `autograd.functional` (common,
-activations, vision), `nn` (module, layers, losses), `models`, `optimizers`.
+activations, losses, convolution, winograd, vision, normalisation), `nn` (module, layers, losses), `models`,
+`optimizers`, `schedules`.
 """
 
 import nunes.autograd.functional  # gives Tensor its operators

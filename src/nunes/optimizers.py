@@ -1,4 +1,4 @@
-"""Optimizers, in the order of what they remember: nothing, one average, two, the path; and learning-rate schedules.
+"""Optimizers, in the order of what they remember: nothing, one average, two, the path.
 
 Each is an element-wise recurrence over the parameter x, its gradient g and the arrays kept beside it (`slots`),
 written once in `update` for any block of elements. `step` cuts all arrays into blocks and spreads them over the
@@ -16,6 +16,29 @@ from nunes import parallel
 def temporaries(like):
     """Two arrays of this thread's working memory, shaped as `like`."""
     return (parallel.scratch(name, like.shape, like.dtype) for name in ("first", "second"))
+
+
+def move_average(average, decay, g, part):
+    """average ← decay·average + (1 − decay)·g²"""
+    average *= decay
+    np.square(g, out=part)
+    part *= 1 - decay
+    average += part
+
+
+def normalise(g, average, eps, out, part):
+    """out ← g / √(average + ε)"""
+    np.add(average, eps, out=part)
+    return np.divide(g, np.sqrt(part, out=part), out=out)
+
+
+def normalise_in_units(g, average, squares, eps, out, part):
+    """out ← g·√(squares + ε) / √(average + ε): the units of x, of whose changes `squares` is an average."""
+    np.add(squares, eps, out=out)
+    out /= np.add(average, eps, out=part)
+    out = np.sqrt(out, out=out)
+    out *= g
+    return out
 
 
 class Optimizer:
@@ -127,10 +150,9 @@ class AdaGrad(Optimizer):
         self.eps = eps
 
     def update(self, rate, x, g, total):
-        step, root = temporaries(x)
-        total += np.square(g, out=step)
-        root = np.sqrt(np.add(total, self.eps, out=root), out=root)
-        np.divide(g, root, out=step)
+        step, part = temporaries(x)
+        total += np.square(g, out=part)
+        normalise(g, total, self.eps, step, part)
         step *= rate
         x -= step
 
@@ -145,13 +167,9 @@ class RMSProp(Optimizer):
         self.decay, self.eps = decay, eps
 
     def update(self, rate, x, g, v):
-        step, root = temporaries(x)
-        v *= self.decay
-        np.square(g, out=step)
-        step *= 1 - self.decay
-        v += step
-        root = np.sqrt(np.add(v, self.eps, out=root), out=root)
-        np.divide(g, root, out=step)
+        step, part = temporaries(x)
+        move_average(v, self.decay, g, part)
+        normalise(g, v, self.eps, step, part)
         step *= rate
         x -= step
 
@@ -167,18 +185,9 @@ class AdaDelta(Optimizer):
 
     def update(self, rate, x, g, v, u):
         step, part = temporaries(x)
-        v *= self.rho
-        np.square(g, out=part)
-        part *= 1 - self.rho
-        v += part
-        np.add(u, self.eps, out=step)
-        step /= np.add(v, self.eps, out=part)
-        np.sqrt(step, out=step)
-        step *= g
-        u *= self.rho
-        np.square(step, out=part)
-        part *= 1 - self.rho
-        u += part
+        move_average(v, self.rho, g, part)
+        normalise_in_units(g, v, u, self.eps, step, part)
+        move_average(u, self.rho, step, part)
         step *= rate
         x -= step
 
@@ -286,11 +295,9 @@ class AdaSmooth(Optimizer):
         n += np.abs(step, out=step)
 
     def update(self, rate, x, g, s, n, v):
-        step, root = temporaries(x)
-        self.average(g, s, n, v, step, root)
-        np.add(v, self.eps, out=root)
-        np.sqrt(root, out=root)
-        np.divide(g, root, out=step)
+        step, part = temporaries(x)
+        self.average(g, s, n, v, step, part)
+        normalise(g, v, self.eps, step, part)
         step *= -rate
         self.travel(x, step, s, n)
 
@@ -314,10 +321,7 @@ class AdaSmoothDelta(AdaSmooth):
         c2, part = temporaries(x)
         step = np.empty_like(x)
         self.average(g, s, n, v, c2, part)
-        np.add(u, self.eps, out=step)
-        step /= np.add(v, self.eps, out=part)
-        np.sqrt(step, out=step)
-        step *= g
+        normalise_in_units(g, v, u, self.eps, step, part)
         step *= -rate
         u *= c2
         np.square(step, out=part)
@@ -335,24 +339,3 @@ def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
         raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
     if not 0 <= initial_ratio <= 1:
         raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")
-
-
-# Learning-rate schedules: functions of the step, to be given as `learning_rate` ------------------------------------
-
-
-def cosine(learning_rate, steps, warmup=0, final=0.0):
-    """From `learning_rate` to `final` on half a cosine (Loshchilov & Hutter 2017), after rising from 0 for `warmup`
-    steps; both within `steps`."""
-
-    def rate(step):
-        if step < warmup:
-            return learning_rate * step / warmup
-        done = min(1.0, (step - warmup) / (steps - warmup))
-        return final + (learning_rate - final) * (1 + math.cos(math.pi * done)) / 2
-
-    return rate
-
-
-def step_decay(learning_rate, every, factor=0.1):
-    """`learning_rate`, multiplied by `factor` every `every` steps."""
-    return lambda step: learning_rate * factor ** (step // every)

@@ -63,7 +63,10 @@ class NumpyBackend:
     def step(self, images, labels):
         """One step of training; returns the loss of the batch."""
         self.model.train().reseed_dropout(self.config.seed, self.optimizer.count)
-        loss = F.cross_entropy(self.model(Tensor(images)), labels)
+        try:
+            loss = F.cross_entropy(self.model(Tensor(images)), labels)
+        except FloatingPointError:  # diverged: `train` sees it in the loss, as with the other backend
+            return np.nan
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

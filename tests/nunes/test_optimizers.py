@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from nunes import Tensor, optimizers
+from nunes import Tensor, optimizers, schedules
 
 START = np.linspace(-1, 1, 12)
 
@@ -70,12 +70,12 @@ OPTAX = {
 
 
 SCHEDULES = {
-    "cosine": (optimizers.cosine(1e-2, 150), optax.cosine_decay_schedule(1e-2, 150)),
+    "cosine": (schedules.cosine(1e-2, 150), optax.cosine_decay_schedule(1e-2, 150)),
     "cosine after a warm-up": (
-        optimizers.cosine(1e-2, 150, warmup=20, final=1e-4),
+        schedules.cosine(1e-2, 150, warmup=20, final=1e-4),
         optax.warmup_cosine_decay_schedule(0.0, 1e-2, 20, 150, 1e-4),
     ),
-    "steps": (optimizers.step_decay(1e-2, 60, 0.3), optax.exponential_decay(1e-2, 60, 0.3, staircase=True)),
+    "steps": (schedules.step_decay(1e-2, 60, 0.3), optax.exponential_decay(1e-2, 60, 0.3, staircase=True)),
 }
 
 

@@ -182,27 +182,27 @@ class Linear(Function):
 # Reductions and shapes ----------------------------------------------------------------------------------------
 
 
-class Sum(Function):
-    """The sum over `axis` (an int, a tuple, or None for all)."""
-
+class Reduction(Function):
     def __init__(self, axis=None, keepdims=False):
         self.axis, self.keepdims = axis, keepdims
+
+    def expand(self, gradient):  # the reduced axes again, with length 1
+        return gradient if self.axis is None or self.keepdims else np.expand_dims(gradient, self.axis)
+
+
+class Sum(Reduction):
+    """The sum over `axis` (an int, a tuple, or None for all)."""
 
     def forward(self, x):
         self.shape = x.shape
         return x.sum(axis=self.axis, keepdims=self.keepdims)
 
     def backward(self, gradient):  # every summand gets the sum's gradient: the adjoint of a sum is a broadcast
-        if self.axis is not None and not self.keepdims:
-            gradient = np.expand_dims(gradient, self.axis)
-        return np.broadcast_to(gradient, self.shape)
+        return np.broadcast_to(self.expand(gradient), self.shape)
 
 
-class Max(Function):
+class Max(Reduction):
     """The maximum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
-
-    def __init__(self, axis=None, keepdims=False):
-        self.axis, self.keepdims = axis, keepdims
 
     def forward(self, x):
         largest = x.max(axis=self.axis, keepdims=True)
@@ -211,9 +211,7 @@ class Max(Function):
         return largest if self.keepdims else np.squeeze(largest, self.axis)
 
     def backward(self, gradient):
-        if self.axis is not None and not self.keepdims:
-            gradient = np.expand_dims(gradient, self.axis)
-        return gradient * self.part
+        return self.expand(gradient) * self.part
 
 
 class Reshape(Function):
