@@ -29,6 +29,11 @@ def set_num_threads(count):
     _num_threads = count
 
 
+def num_threads():
+    """How many threads are used."""
+    return _num_threads
+
+
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 set_num_threads(int(os.environ.get("NUNES_NUM_THREADS", _cores)))
 _one_at_a_time = threading.Lock()

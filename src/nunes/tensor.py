@@ -83,7 +83,7 @@ class Tensor:
         gradient = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, self.dtype)
         if gradient.shape != self.shape:
             raise ValueError(f"backward: gradient has shape {gradient.shape}, the tensor {self.shape}")
-        backward(self, gradient)
+        backward(self.node or self, gradient)
 
 
 def apply(function, *inputs):
@@ -102,7 +102,7 @@ def apply(function, *inputs):
     output = Tensor(function.forward(*(x.data for x in tensors)))
     if any(function.needs):
         output.requires_grad, output.node = True, function
-        function.inputs = tensors
+        function.edges = tuple(x.node or x for x in tensors)
     return output
 
 

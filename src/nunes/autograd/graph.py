@@ -1,8 +1,10 @@
 """The dynamic computation graph: what an operation is, and how gradients flow back through it.
 
 Every operation is a `Function` that sees plain arrays only. Applying one to tensors (`nunes.tensor.apply`)
-records it as the `node` of its output, with its `inputs` as the edges; `backward` walks these edges from the
-root to the leaves. Nothing in this file knows about arithmetic, layers or networks.
+records it as the `node` of its output, and as its `edges` the nodes that computed its inputs, or the inputs
+themselves where they are leaves; `backward` walks these edges from the root to the leaves. An edge leads to no array
+between: what no operation has kept for its backward pass is free at once. Nothing in this file knows about
+arithmetic, layers or networks.
 """
 
 from contextlib import contextmanager
@@ -23,7 +25,7 @@ class Function:
     Neither may write into the arrays that it is given.
     """
 
-    inputs = None  # tuple of tensors once applied; None again when the graph has been freed
+    edges = None  # a Function or a leaf tensor for each input, once applied; None again when the graph has been freed
     needs = ()  # one bool an input: is its gradient wanted?
 
     def release(self):
@@ -50,24 +52,24 @@ def no_grad():
 
 
 def topological_order(root):
-    """The tensors that `root` depends on and that need a gradient, inputs before outputs.
+    """All that `root` depends on and that needs a gradient, functions and leaf tensors, inputs before outputs.
 
     Depth-first with an explicit stack: a long chain of operations must not overflow Python's own.
     """
     order, seen, stack = [], set(), [(root, False)]
     while stack:
-        tensor, inputs_are_done = stack.pop()
+        node, inputs_are_done = stack.pop()
         if inputs_are_done:
-            order.append(tensor)
-        elif id(tensor) not in seen:
-            seen.add(id(tensor))
-            stack.append((tensor, True))
-            if tensor.node is not None:
-                if tensor.node.inputs is None:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            if isinstance(node, Function):
+                if node.edges is None:
                     raise RuntimeError(
                         "backward: this graph was freed by an earlier backward(); compute the output again"
                     )
-                edges = zip(tensor.node.inputs, tensor.node.needs, strict=True)
+                edges = zip(node.edges, node.needs, strict=True)
                 stack.extend((each, False) for each, needed in edges if needed)
     return order
 
@@ -75,28 +77,37 @@ def topological_order(root):
 def backward(root, gradient):
     """Add dL/d(leaf) to the `.grad` of every leaf below `root`, given `gradient` = dL/d(root), then free the graph.
 
-    In reverse topological order all consumers of a tensor come before it, so when its turn comes its gradient
-    is complete: the chain rule's sum over paths.
+    In reverse topological order all consumers of an array come before the function that computed it, so when its turn
+    comes its gradient is complete: the chain rule's sum over paths.
     """
+    order = topological_order(root)
     gradients = {id(root): gradient}
-    handed_out = {id(gradient)}
-    for tensor in reversed(topological_order(root)):
-        gradient = gradients.pop(id(tensor))
-        node = tensor.node
-        if node is None:  # a leaf
-            gradient = np.asarray(gradient, tensor.dtype)
-            if tensor.grad is not None:
-                tensor.grad = tensor.grad + gradient
+    handed_out = {_memory(gradient)}
+    while order:
+        node = order.pop()
+        gradient = gradients.pop(id(node))
+        if not isinstance(node, Function):  # a leaf
+            gradient = np.asarray(gradient, node.dtype)
+            if node.grad is not None:
+                node.grad = node.grad + gradient
             else:  # two leaves must not share memory: x + y hands one array to both
-                shared = gradient.base is not None or id(gradient) in handed_out
-                tensor.grad = gradient.copy() if shared else gradient
-                handed_out.add(id(tensor.grad))
+                own = gradient.flags.carray and _memory(gradient) not in handed_out
+                node.grad = gradient if own else gradient.copy()
+                handed_out.add(_memory(node.grad))
             continue
         input_gradients = node.backward(gradient)
         if not isinstance(input_gradients, tuple):
             input_gradients = (input_gradients,)
-        for each, needed, contribution in zip(node.inputs, node.needs, input_gradients, strict=True):
+        for each, needed, contribution in zip(node.edges, node.needs, input_gradients, strict=True):
             if needed:
                 known = gradients.get(id(each))
                 gradients[id(each)] = contribution if known is None else known + contribution
         node.release()
+        del gradient, input_gradients, contribution  # not to be held while the next one is computed
+
+
+def _memory(array):
+    """What tells arrays apart that share no memory: the array that owns it."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array)

@@ -95,10 +95,12 @@ class Power(Function):
 
 
 class Pointwise(Function):
-    """y = f(x), element by element: dx = dy · f'(x)."""
+    """y = f(x), element by element: dx = dy · f'(x), the derivative being known from x or from y."""
 
-    def __init__(self, f, of_x, of_y, options):
-        self.f, self.of_x, self.of_y, self.options = f, of_x, of_y, options
+    f = of_x = of_y = None
+
+    def __init__(self, options):
+        self.options = options
 
     def forward(self, x):
         y = self.f(x, *self.options)
@@ -115,12 +117,14 @@ def pointwise(name, doc, f, of_x=None, of_y=None):
     signature = inspect.Signature([inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
     if not isinstance(f, np.ufunc):
         signature = inspect.signature(f)
+    parts = {"f": staticmethod(f), "of_x": of_x and staticmethod(of_x), "of_y": of_y and staticmethod(of_y)}
+    function_class = type(name.title(), (Pointwise,), parts)
 
     def function(*arguments, **named):
         bound = signature.bind(*arguments, **named)
         bound.apply_defaults()
         x, *options = bound.arguments.values()
-        return apply(Pointwise(f, of_x, of_y, options), x)
+        return apply(function_class(options), x)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__, function.__signature__ = doc, signature
