@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import cache
 
@@ -70,8 +70,10 @@ def run(function, pieces):
         try:
             work()
         finally:
-            for helper in helpers:
-                helper.cancel() or helper.result()  # one that has not even started is not needed
+            started = [helper for helper in helpers if not helper.cancel()]  # the others are not needed any more
+            wait(started)
+        for helper in started:
+            helper.result()  # raises what it raised
     return results
 
 

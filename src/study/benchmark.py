@@ -279,3 +279,33 @@ def measure(image_sizes, batch_sizes, width=1.0, repeats=7, task="AlexNet (2012)
             print(f"timed {task}, {image_size} px{f', batch {batch_size}' if batch_size else ''}", flush=True)
     sizes = ["image_size", "batch_size", "width", "repeat"]
     return pd.DataFrame(rows, columns=["task", "implementation", *sizes, "seconds", "memory_mb"])
+
+
+def targets(table):
+    """The declared targets beside what a table of `measure` shows, at the largest image size and batch 32.
+
+    Returns:
+        A DataFrame: target, measured, allowed, reached; a row for each target whose measurements are in the table.
+    """
+    table = table[(table.image_size == table.image_size.max()) & table.batch_size.isin([0, 32])]
+    by = ["task", "implementation"]
+    seconds, memory_mb = table.groupby(by).seconds.median(), table.groupby(by).memory_mb.max()
+    old, single = FORMS
+    ratios = [  # (what, numerator, denominator, at most), of seconds
+        ("AlexNet (2012), NumPy / PyTorch", (old, "NumPy"), (old, "PyTorch"), 0.75),
+        ("single tower, NumPy / PyTorch", (single, "NumPy"), (single, "PyTorch"), 1.0),
+        ("AlexNet (2012), NumPy / GEMM floor", (old, "NumPy"), (old, "GEMM floor"), 1.6),
+        ("AdaSmooth, NumPy / memory floor", ("AdaSmooth step", "NumPy"), ("AdaSmooth step", "memory floor"), 2.0),
+        ("Adam, NumPy / PyTorch (fused)", ("Adam step", "NumPy"), ("Adam step", "PyTorch"), 1.3),
+    ]
+    rows = [(what, seconds[a] / seconds[b], f"≤ {most}") for what, a, b, most in ratios if {a, b} <= set(seconds.index)]
+    if {(old, "NumPy"), (old, "PyTorch")} <= set(seconds.index):
+        rows.append(("peak memory, NumPy / PyTorch", memory_mb[old, "NumPy"] / memory_mb[old, "PyTorch"], "≤ 1.0"))
+    if ("threads", "NumPy") in seconds.index:
+        speed_up = seconds["threads", "NumPy, 1 thread"] / seconds["threads", "NumPy"]
+        rows.append(("NumPy, 1 thread / all cores", speed_up, "≥ 1.7"))
+    result = pd.DataFrame(rows, columns=["ratio", "measured", "target"])
+    bound = result.target.str[2:].astype(float)
+    reached = np.where(result.target.str.startswith("≤"), result.measured <= bound, result.measured >= bound)
+    result["reached"] = np.where(reached, "yes", "no")
+    return result

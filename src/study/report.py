@@ -12,6 +12,7 @@ from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
+from study.benchmark import targets
 from study.config import PROJECT, ConfigError
 from study.plots import NAMES
 from study.results import load_runs, mean_and_deviation
@@ -98,13 +99,14 @@ def findings(runs, speed=None):
             f"{'pairs' if len(gap) > 1 else 'pair'} of runs); NumPy's mean is {gap.mean():+.1f} from JAX's."
         )
     if speed is not None:
-        largest = speed[speed.image_size == speed.image_size.max()]
-        medians = largest[largest.batch_size == largest.batch_size.max()].groupby("implementation").seconds.median()
+        largest = speed[(speed.image_size == speed.image_size.max()) & (speed.task == "AlexNet (2012)")]
+        batch_size = 32 if (largest.batch_size == 32).any() else largest.batch_size.max()
+        medians = largest[largest.batch_size == batch_size].groupby("implementation").seconds.median()
         parts = [f"{name} {1000 * medians[name]:,.0f} ms" for name in ("NumPy", "JAX", "PyTorch") if name in medians]
         floor = f"; the matrix products alone would take {1000 * medians['GEMM floor']:,.0f} ms"
         sentences.append(
             f"**Speed.** Forward and backward at {largest.image_size.iloc[0]} px, batch "
-            f"{largest.batch_size.max()}, width {largest.width.iloc[0]:g}: {', '.join(parts)}{floor}."
+            f"{batch_size}, width {largest.width.iloc[0]:g}: {', '.join(parts)}{floor}."
         )
     return sentences
 
@@ -144,6 +146,14 @@ def limits(runs):
     return "\n".join(f"- {item}" for item in items)
 
 
+def speed_table(speed):
+    """The benchmark's targets and what was measured (Markdown), or why there is nothing."""
+    table = targets(speed)
+    table["measured"] = table.measured.map("{:.2f}".format)
+    machine = f"Ratios of medians of {speed['repeat'].max() + 1} interleaved repeats, on {speed.machine.iloc[0]}."
+    return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}" if len(table) else machine
+
+
 def load_speed(folder):
     """The timings of the speed notebook, or None if they were not made."""
     path = Path(folder) / "speed.csv"
@@ -157,6 +167,7 @@ def generated_parts(folder=PUBLISHED):
     bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, load_speed(folder)))
     return {
         "findings": f"{question(runs)}\n\n{bullets}",
+        "speed": speed_table(load_speed(folder)),
         "results": f"{table}\n\n{setting(runs)}",
         "limits": limits(runs),
     }
