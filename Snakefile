@@ -103,6 +103,20 @@ rule nunes:
         "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
 
 
+if PROFILE.name == "full":
+
+    rule mnist:
+        input:
+            SOURCES,
+            notebook="notebooks/07_mnist.ipynb",
+        output:
+            f"{BUILD}/notebooks/07_mnist.ipynb",
+            [f"{FIGURES}/mnist_{name}.png" for name in ("digits", "learning", "mistakes", "confusion")],
+        threads: workflow.cores
+        shell:
+            "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
+
+
 rule convergence:
     input:
         RUNS,
@@ -138,6 +152,7 @@ rule report:
         rules.data.output,
         rules.nunes.output,
         rules.convergence.output,
+        rules.mnist.output if PROFILE.name == "full" else [],
         SPEED,
         RUNS,
         SOURCES,

@@ -44,7 +44,8 @@ def notebook(source, target, parameters):
     for name, value in parameters.items():
         check_choice(f"parameter of {Path(source).name}:", name, sorted(known))
         parameters[name] = value if known[name]["inferred_type_name"] == "str" else parse(value)
-    check_run({name: parse(each["default"]) for name, each in known.items()} | parameters)
+    if "dataset" in known:  # it makes or looks at the data of a run
+        check_run({name: parse(each["default"]) for name, each in known.items()} | parameters)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
