@@ -27,8 +27,9 @@ def check(ours, theirs, *arrays, tolerance=TOLERANCE):
     with jax.enable_x64(True):
         expected, vjp = jax.vjp(theirs, *map(jnp.asarray, arrays))
         assert output.shape == expected.shape
-        np.testing.assert_allclose(output.data, expected, rtol=tolerance, atol=tolerance)
-        gradient = np.random.default_rng(1).standard_normal(output.shape)
+        scale = max(1.0, float(np.abs(expected).max(initial=0)))
+        np.testing.assert_allclose(output.data, expected, rtol=tolerance, atol=tolerance * scale)
+        gradient = np.random.default_rng(1).standard_normal(output.shape).astype(output.dtype)
         copies.append(gradient.copy())
         output.backward(gradient)
         for tensor, expected in zip(tensors, vjp(jnp.asarray(gradient)), strict=True):
@@ -52,6 +53,8 @@ ORDERS = {
     "read only": lambda x: np.broadcast_to(x, x.shape),
 }
 orders = st.sampled_from([*ORDERS.values()])
+dtypes = st.sampled_from([np.float64, np.float32])
+TOLERANCES = {np.float64: TOLERANCE, np.float32: 2e-4}
 
 
 UNARY = {
@@ -211,14 +214,22 @@ def jax_conv(x, w, b, stride, padding, dilation, groups):
     dilation=st.integers(1, 2),
     groups=st.integers(1, 3),
     order=orders,
+    dtype=dtypes,
 )
-def test_conv2d(images, size, kernel, channels, stride, padding, dilation, groups, order):
+def test_conv2d(images, size, kernel, channels, stride, padding, dilation, groups, order, dtype):
     reach = [dilation * (k - 1) + 1 for k in kernel]
     size = [max(n, r - 2 * padding) for n, r in zip(size, reach, strict=True)]
-    x = order(random(images, *size, channels[0] * groups))
-    w, b = order(random(*kernel, channels[0], channels[1] * groups)), random(channels[1] * groups)
+    x = order(random(images, *size, channels[0] * groups).astype(dtype))
+    w, b = order(random(*kernel, channels[0], channels[1] * groups).astype(dtype)), random(channels[1] * groups)
     options = (stride, padding, dilation, groups)
-    check(lambda x, w, b: F.conv2d(x, w, b, *options), lambda x, w, b: jax_conv(x, w, b, *options), x, w, b)
+    check(
+        lambda x, w, b: F.conv2d(x, w, b, *options),
+        lambda x, w, b: jax_conv(x, w, b, *options),
+        x,
+        w,
+        b.astype(dtype),
+        tolerance=TOLERANCES[dtype],
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -231,17 +242,21 @@ def test_conv2d(images, size, kernel, channels, stride, padding, dilation, group
     padding=st.integers(0, 3),
     groups=st.integers(1, 3),
     order=orders,
+    dtype=dtypes,
 )
-def test_winograd(images, size, kernel, tile, channels, padding, groups, order):
+def test_winograd(images, size, kernel, tile, channels, padding, groups, order, dtype):
     tile = min(tile, 8 - kernel)
-    x = order(random(images, *[max(n, kernel - 2 * padding) for n in size], channels[0] * groups))
-    w = order(random(kernel, kernel, channels[0], channels[1] * groups))
+    x = order(random(images, *[max(n, kernel - 2 * padding) for n in size], channels[0] * groups).astype(dtype))
+    w = order(random(kernel, kernel, channels[0], channels[1] * groups).astype(dtype))
     b = random(channels[1] * groups)
     check(
         lambda x, w, b: apply(WinogradConv2d(tile, padding, groups), x, w, b),
         lambda x, w, b: jax_conv(x, w, b, 1, padding, 1, groups),
-        x, w, b,
-    )  # fmt: skip
+        x,
+        w,
+        b.astype(dtype),
+        tolerance=TOLERANCES[dtype],
+    )
 
 
 @pytest.mark.parametrize(("kernel", "tolerance"), [(3, 1e-5), (5, 2e-5)])
@@ -311,14 +326,20 @@ def jax_avg_pool(x, kernel, stride, padding):
     size=st.sampled_from([1, 3, 5, 7]),
     beta=st.sampled_from([0.75, 0.6]),
     order=orders,
+    dtype=dtypes,
 )
-def test_local_response_norm(shape, size, beta, order):
+def test_local_response_norm(shape, size, beta, order, dtype):
     def theirs(x):
         squares = jnp.pad(x**2, ((0, 0), (0, 0), (0, 0), (size // 2, size // 2)))
         window = sum(squares[..., i : i + shape[3]] for i in range(size))
         return x / (2 + 0.1 * window) ** beta
 
-    check(lambda x: F.local_response_norm(x, size, 0.1, beta), theirs, order(random(*shape)))
+    check(
+        lambda x: F.local_response_norm(x, size, 0.1, beta),
+        theirs,
+        order(random(*shape)).astype(dtype),
+        tolerance=TOLERANCES[dtype],
+    )
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (2, 4, 5, 3), (2, 1, 1, 1)])
