@@ -147,11 +147,13 @@ def limits(runs):
 
 
 def speed_table(speed):
-    """The benchmark's targets and what was measured (Markdown), or why there is nothing."""
+    """The benchmark's targets and what was measured (Markdown); `speed` as from `load_speed`."""
+    if speed is None:
+        return "Not measured."
     table = targets(speed)
     table["measured"] = table.measured.map("{:.2f}".format)
     machine = f"Ratios of medians of {speed['repeat'].max() + 1} interleaved repeats, on {speed.machine.iloc[0]}."
-    return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}" if len(table) else machine
+    return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}"
 
 
 def load_speed(folder):
@@ -164,10 +166,11 @@ def generated_parts(folder=PUBLISHED):
     """{marker: Markdown} for the README, from the published runs."""
     runs, _ = load_runs(folder)
     table = comparison_table(runs).to_markdown(index=False, disable_numparse=True)
-    bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, load_speed(folder)))
+    speed = load_speed(folder)
+    bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, speed))
     return {
         "findings": f"{question(runs)}\n\n{bullets}",
-        "speed": speed_table(load_speed(folder)),
+        "speed": speed_table(speed),
         "results": f"{table}\n\n{setting(runs)}",
         "limits": limits(runs),
     }

@@ -146,3 +146,20 @@ class Sequential(Module):
         for _, module in self.children():
             x = module(x)
         return x
+
+
+class FunctionModule(Module):
+    """A function without parameters as a module; options of the function are given to the constructor."""
+
+    function = None
+
+    def __init__(self, *options, **named_options):
+        self.options, self.named_options = options, named_options
+
+    def forward(self, *inputs):
+        return self.function(*inputs, *self.options, **self.named_options)
+
+
+def module_of(name, function):
+    """The class of modules that apply `function`."""
+    return type(name, (FunctionModule,), {"function": staticmethod(function), "__doc__": f"`F.{function.__name__}`."})

@@ -1,5 +1,7 @@
 """Non-linearities, each with its derivative, and the softmax."""
 
+import math
+
 import numpy as np
 
 from nunes import parallel
@@ -26,13 +28,16 @@ def _sigmoid(x):  # 1 / (1 + e^−x) without overflow
     return np.exp(-np.logaddexp(0, -x))
 
 
+ROOT = math.sqrt(2 / math.pi)
+
+
 def _gelu_inner(x):
-    return np.sqrt(2 / np.pi).astype(x.dtype) * (x + 0.044715 * x**3)
+    return ROOT * (x + 0.044715 * x**3)
 
 
 def _gelu_derivative(x):  # of x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³), and tanh' = 1 − tanh²
     t = np.tanh(_gelu_inner(x))
-    return (1 + t) / 2 + x / 2 * (1 - t * t) * np.sqrt(2 / np.pi).astype(x.dtype) * (1 + 3 * 0.044715 * x**2)
+    return (1 + t) / 2 + x / 2 * (1 - t * t) * ROOT * (1 + 3 * 0.044715 * x**2)
 
 
 def _silu_derivative(x):  # (x·σ)' = σ + x·σ·(1 − σ)
