@@ -67,36 +67,122 @@ def from_state_dict(state):
 
 
 def conv(layer, x, stride=1, padding=0, groups=1):
-    """Convolution and bias. (N, H, W, C) -> (N, OH, OW, O)
-
-    The groups are separate convolutions: XLA's CPU backend runs `feature_group_count=2` several times slower.
-    """
-    xs = jnp.split(x, groups, axis=3)
-    weights = jnp.split(layer["weight"], groups, axis=3)
-    outputs = [
-        lax.conv_general_dilated(
-            x, w, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        for x, w in zip(xs, weights, strict=True)
-    ]
-    return jnp.concatenate(outputs, axis=3) + layer["bias"]
+    """Convolution and bias. (N, H, W, C) -> (N, OH, OW, O)"""
+    kernel = dict(stride=stride, padding=padding, groups=groups)
+    y = lax.platform_dependent(x, layer["weight"], cpu=partial(_conv_cpu, **kernel), default=partial(_conv, **kernel))
+    return y + layer["bias"]
 
 
+def _conv(x, weight, stride, padding, groups):
+    return lax.conv_general_dilated(
+        x,
+        weight,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _conv_cpu(x, weight, stride, padding, groups):
+    """The same around two weak places of XLA's CPU backend: grouped convolutions (four times slower than one
+    convolution a group) and strided ones (twice to four times slower than im2col and a matrix product)."""
+    if groups > 1:
+        pairs = zip(jnp.split(x, groups, axis=3), jnp.split(weight, groups, axis=3), strict=True)
+        return jnp.concatenate([_conv_cpu(x, w, stride, padding, 1) for x, w in pairs], axis=3)
+    if stride == 1:
+        return _conv(x, weight, stride, padding, groups)
+    size, _, channels, _ = weight.shape
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    taps = [stride * jnp.arange((n - size) // stride + 1)[:, None] + jnp.arange(size) for n in x.shape[1:3]]
+    columns = x[:, taps[0][:, None, :, None], taps[1][None, :, None, :]]  # (N, OH, OW, size, size, C)
+    return jnp.tensordot(columns, weight, 3)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
 def lrn(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
     """Local response normalisation (section 3.3). (N, H, W, C) -> same
 
-    x_c / (k + alpha · Σ x_c'²)^beta over the `size` channels around c. As in the paper, alpha multiplies the sum;
-    PyTorch divides it by `size` first.
+    y_c = x_c / d_c^beta, d_c = k + alpha · Σ x_c'² over the `size` channels c' around c. As in the paper, alpha
+    multiplies the sum; PyTorch divides it by `size` first. Computed in float32 at least: in bfloat16 the numbers next
+    to 2 are 1/64 away.
+
+    Backward: x_c is in y_c and in the d of its neighbours, which are those that it has as neighbours, so
+    dx_c = dy_c / d_c^beta − 2 alpha beta · x_c · Σ dy_c' x_c' / d_c'^(beta + 1). XLA would derive the same, in many
+    more passes over memory.
     """
+    return _lrn_forward(x, size, alpha, beta, k)[0]
+
+
+def _lrn_forward(x, size, alpha, beta, k):
+    _, power = _lrn_power(x, size, alpha, beta, k)
+    return (x * power).astype(x.dtype), x
+
+
+def _lrn_backward(size, alpha, beta, k, x, dy):
+    d, power = _lrn_power(x, size, alpha, beta, k)
+    dx = dy * power - 2 * alpha * beta * x * _around(dy * x * power / d, size)
+    return (dx.astype(x.dtype),)
+
+
+lrn.defvjp(_lrn_forward, _lrn_backward)
+
+
+def _lrn_power(x, size, alpha, beta, k):
+    """d and d^-beta, the latter by roots where it can."""
+    d = k + alpha * _around(jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32))), size)
+    return d, lax.rsqrt(d) * lax.rsqrt(jnp.sqrt(d)) if beta == 0.75 else d**-beta
+
+
+def _around(x, size):
+    """The sum over the `size` channels around each."""
     half, channels = size // 2, x.shape[3]
-    squares = jnp.pad(jnp.square(x), ((0, 0), (0, 0), (0, 0), (half, half)))
-    d = k + alpha * sum(squares[..., shift : shift + channels] for shift in range(size))
-    return x / (jnp.sqrt(d) * jnp.sqrt(jnp.sqrt(d)) if beta == 0.75 else d**beta)
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (half, half)))
+    return sum(x[..., shift : shift + channels] for shift in range(2 * half + 1))
 
 
+@jax.custom_vjp
 def max_pool(x):
-    """The maximum of each 3×3 window, 2 apart. (N, H, W, C) -> (N, (H − 1) // 2, (W − 1) // 2, C)"""
+    """The maximum of each 3×3 window, 2 apart. (N, H, W, C) -> (N, (H − 1) // 2, (W − 1) // 2, C)
+
+    Backward: the gradient goes to the first maximum of the window. A pixel lies in up to four windows and looks into
+    each of them whether it won: a gather, where XLA would derive a scatter.
+    """
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+
+
+def _max_pool_forward(x):
+    y = max_pool(x)
+    height, width = 2 * y.shape[1] - 1, 2 * y.shape[2] - 1
+    winner = jnp.full(y.shape, 8, jnp.int8)  # which of the nine: 3 · row + column
+    for tap in reversed(range(9)):
+        row, column = divmod(tap, 3)
+        candidate = x[:, row : row + height : 2, column : column + width : 2]
+        winner = jnp.where(candidate == y, jnp.int8(tap), winner)
+    return y, (winner, jnp.empty((0, *x.shape[1:3]), jnp.int8))
+
+
+def _max_pool_backward(residuals, dy):
+    winner, (height, width) = residuals[0], residuals[1].shape[1:]
+
+    def window(z, rows, columns, fill):
+        """Of each pixel's windows, the one that begins in its own pair of rows (1), or in the pair above (0)."""
+        z = jnp.pad(z, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=fill)
+        z = jnp.repeat(jnp.repeat(z, 2, axis=1), 2, axis=2)
+        return z[:, 2 * rows : 2 * rows + height, 2 * columns : 2 * columns + width]
+
+    dx = 0
+    for rows in (0, 1):
+        for columns in (0, 1):
+            row = jnp.arange(height)[:, None, None] % 2 + 2 * (1 - rows)  # the pixel's place in that window
+            column = jnp.arange(width)[:, None] % 2 + 2 * (1 - columns)
+            inside = (row < 3) & (column < 3)
+            won = inside & (window(winner, rows, columns, -1) == 3 * row + column)
+            dx += jnp.where(won, window(dy, rows, columns, 0), 0)
+    return (dx,)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def drop_units(x, rate, key):
