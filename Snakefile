@@ -68,7 +68,7 @@ rule train:
         run="|".join(re.escape(run) for run in PROFILE.runs if not PROFILE.is_finished(run)) or "(?!)",
     threads: workflow.cores
     shell:
-        "{STUDY} notebook notebooks/03_train.ipynb {params.notebook} {params.parameters}"
+        "{STUDY} notebook notebooks/05_train.ipynb {params.notebook} {params.parameters}"
         " -p checkpoint {params.checkpoint} && rm -f {params.checkpoint}"
 
 
@@ -108,9 +108,9 @@ if PROFILE.name == "full":
     rule mnist:
         input:
             SOURCES,
-            notebook="notebooks/07_mnist.ipynb",
+            notebook="notebooks/04_mnist.ipynb",
         output:
-            f"{BUILD}/notebooks/07_mnist.ipynb",
+            f"{BUILD}/notebooks/04_mnist.ipynb",
             [f"{FIGURES}/mnist_{name}.png" for name in ("digits", "learning", "mistakes", "confusion")],
         threads: workflow.cores
         shell:
@@ -121,9 +121,9 @@ rule convergence:
     input:
         RUNS,
         SOURCES,
-        notebook="notebooks/04_convergence.ipynb",
+        notebook="notebooks/06_convergence.ipynb",
     output:
-        f"{BUILD}/notebooks/04_convergence.ipynb",
+        f"{BUILD}/notebooks/06_convergence.ipynb",
         [f"{FIGURES}/{name}.png" for name in CONVERGENCE],
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
@@ -135,11 +135,11 @@ if PROFILE.name != "full" or not all(project_path(path).exists() for path in SPE
     rule speed:
         input:
             SOURCES,
-            notebook="notebooks/05_speed.ipynb",
+            notebook="notebooks/07_speed.ipynb",
         output:
             SPEED,
         params:
-            notebook=f"{BUILD}/notebooks/05_speed.ipynb",
+            notebook=f"{BUILD}/notebooks/07_speed.ipynb",
             parameters=parameters(**PROFILE.speed),
         threads: workflow.cores
         shell:
@@ -156,9 +156,9 @@ rule report:
         SPEED,
         RUNS,
         SOURCES,
-        notebook="notebooks/06_report.ipynb",
+        notebook="notebooks/08_report.ipynb",
     output:
-        f"{BUILD}/notebooks/06_report.ipynb",
+        f"{BUILD}/notebooks/08_report.ipynb",
         f"{BUILD}/report.html",
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"

@@ -63,15 +63,15 @@ def run(*arguments):
         (["report", "--data-dir", "nowhere"], "DATA_DIR 'nowhere' is not a directory"),
         (["report", "--data-dir", "src"], "no photographs found in"),
         (["report", "--profile", "full"], "profile 'full' needs the photographs"),
-        (["notebook", "notebooks/03_train.ipynb", "{out}", "-p", "optimzer", "adam"], "did you mean 'optimizer'?"),
+        (["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "optimzer", "adam"], "did you mean 'optimizer'?"),
         (["notebook", "notebooks/3.ipynb", "{out}"], "there is no notebook 'notebooks/3.ipynb'"),
         (
-            ["notebook", "notebooks/03_train.ipynb", "{out}", "-p", "image_size", "224"],
+            ["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "image_size", "224"],
             "AlexNet cannot take image_size 224",
         ),
-        (["notebook", "notebooks/03_train.ipynb", "{out}", "-p", "backend", "torch"], "unknown backend 'torch'"),
+        (["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "backend", "torch"], "unknown backend 'torch'"),
         (["notebook", "notebooks/01_data.ipynb", "{out}", "-p", "label", "colour"], "unknown label 'colour'"),
-        (["notebook", "notebooks/04_convergence.ipynb", "{out}", "-p", "results_dir", "src"], "no finished runs in"),
+        (["notebook", "notebooks/06_convergence.ipynb", "{out}", "-p", "results_dir", "src"], "no finished runs in"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments, message, tmp_path):
@@ -85,7 +85,7 @@ def test_mistakes_on_the_command_line(arguments, message, tmp_path):
 
 
 def test_papermill_itself_stops_at_a_misspelt_parameter(tmp_path):
-    command = [sys.executable, "-m", "papermill", "notebooks/03_train.ipynb", str(tmp_path / "out.ipynb")]
+    command = [sys.executable, "-m", "papermill", "notebooks/05_train.ipynb", str(tmp_path / "out.ipynb")]
     command += ["-p", "optimzer", "adam", "-k", "python3"]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode != 0
