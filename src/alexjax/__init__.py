@@ -1,6 +1,7 @@
-"""alexjax: AlexNet as pure functions over a pytree (`alexnet`), and AdaSmooth for optax (`adasmooth`)."""
+"""alexjax: AlexNet as pure functions over a pytree (`alexnet`), AdaSmooth for optax (`adasmooth`), and the step that
+trains the one with the other, on one device or many (`training`)."""
 
-from alexjax import alexnet
+from alexjax import alexnet, training
 from alexjax.adasmooth import (
     ScaleByAdasmoothDeltaState,
     ScaleByAdasmoothState,
@@ -18,4 +19,5 @@ __all__ = [
     "alexnet",
     "scale_by_adasmooth",
     "scale_by_adasmooth_delta",
+    "training",
 ]

@@ -3,7 +3,6 @@
     params = init(key, num_classes)          {"conv1": {"weight", "bias"}, ..., "fc8": {"weight", "bias"}}
     logits = apply(params, images)           (N, S, S, 3) -> (N, num_classes)
     loss   = cross_entropy(logits, labels)   ()
-    step   = train_step(optimizer)           params, optimizer state, batch -> params, state, loss; jitted
 
 Images are NHWC, convolution weights HWIO, fully-connected weights (in, out).
 """
@@ -192,7 +191,7 @@ def drop_units(x, rate, key):
     return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)
 
 
-def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=None):
+def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=None, compute_dtype=None):
     """The network. (N, S, S, 3) -> (N, num_classes)
 
     Args:
@@ -202,6 +201,8 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
         local_response_norm: whether to normalise after conv1 and conv2.
         dropout: the probability of dropping a unit after fc6 and fc7; it acts only if there is a `key`.
         key: a JAX random key while training, None in evaluation.
+        compute_dtype: what to compute in, e.g. jnp.bfloat16; by default as the parameters are. Parameters, their
+            gradients and the logits keep the parameters' dtype all the same.
 
     Raises:
         ValueError: the images are not of the size that the parameters are for, or dropout is not in [0, 1).
@@ -215,6 +216,9 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
         raise ValueError(f"alexnet.apply: images of shape {images.shape} are not what these parameters are for")
     if not 0 <= dropout < 1:
         raise ValueError(f"alexnet.apply: dropout must lie in [0, 1), got {dropout}")
+    dtype = params["fc8"]["bias"].dtype
+    if compute_dtype is not None:
+        params, images = jax.tree.map(lambda array: jnp.asarray(array, compute_dtype), (params, images))
     norm = lrn if local_response_norm else lambda x: x
     keys = (None, None) if key is None else jax.random.split(key)
 
@@ -230,32 +234,9 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
     for name, layer_key in zip(("fc6", "fc7"), keys, strict=True):
         x = jax.nn.relu(x @ params[name]["weight"] + params[name]["bias"])
         x = drop_units(x, dropout, layer_key)
-    return x @ params["fc8"]["weight"] + params["fc8"]["bias"]
+    return (x @ params["fc8"]["weight"] + params["fc8"]["bias"]).astype(dtype)
 
 
 def cross_entropy(logits, labels):
     """The mean cross-entropy in nats. (N, K), (N,) integers in [0, K), which is not checked -> ()"""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-
-def train_step(optimizer, **options):
-    """One step of training, jitted, its parameters and optimizer state updated in place (donated).
-
-    Args:
-        optimizer: an optax.GradientTransformation.
-        options: of `apply`: groups, local_response_norm, dropout.
-
-    Returns:
-        step(params, state, images, labels, key) -> (params, state, loss); `key` for dropout, or None.
-    """
-
-    def loss_of(params, images, labels, key):
-        return cross_entropy(apply(params, images, key=key, **options), labels)
-
-    @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, images, labels, key):
-        loss, gradients = jax.value_and_grad(loss_of)(params, images, labels, key)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, loss
-
-    return step

@@ -13,14 +13,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
+from jax.sharding import NamedSharding, PartitionSpec
 
 import alexjax
 import nunes.autograd.functional as F
 from alexjax import alexnet
+from alexjax.training import data_mesh, initialize_from_environment, replicate, shard, train_step
 from nunes import Tensor, no_grad, optimizers
 from nunes.models import AlexNet
 from study import data
@@ -43,6 +44,8 @@ def adasmooth_constants(config, steps_per_epoch):
 
 class NumpyBackend:
     """AlexNet and its optimizer in nunes."""
+
+    saves = True
 
     def __init__(self, config, num_classes, steps_per_epoch):
         self.config = config
@@ -88,17 +91,20 @@ class NumpyBackend:
 
 
 class JaxBackend:
-    """AlexNet in alexjax, its optimizer in optax."""
+    """AlexNet in alexjax, its optimizer in optax, on all devices that there are."""
 
     def __init__(self, config, num_classes, steps_per_epoch):
-        self.config = config
+        self.config, self.mesh = config, data_mesh()
+        self.saves = jax.process_index() == 0  # of several machines, one
+        if config.batch_size % self.mesh.size:
+            raise ConfigError(f"batch_size {config.batch_size} cannot be shared evenly by {self.mesh.size} devices")
         self.optimizer = self._optimizer(schedule(config, steps_per_epoch), steps_per_epoch)
         start = AlexNet(num_classes, config.image_size, config.width, seed=config.seed)  # as NumpyBackend's
-        self.params = alexnet.from_state_dict(start.state_dict())
-        self.optimizer_state = self.optimizer.init(self.params)
+        params = alexnet.from_state_dict(start.state_dict())
+        self.params, self.optimizer_state = replicate(self.mesh, (params, self.optimizer.init(params)))
         self.count = 0
-        self._step = alexnet.train_step(self.optimizer, dropout=config.dropout)
-        self._apply = jax.jit(alexnet.apply)
+        self._step = train_step(self.optimizer, dropout=config.dropout)
+        self._apply = jax.jit(alexnet.apply, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
     def _optimizer(self, learning_rate, steps_per_epoch):
         config = self.config
@@ -114,13 +120,14 @@ class JaxBackend:
     def step(self, images, labels):
         """One step of training; returns the loss of the batch, still being computed."""
         key = jax.random.fold_in(jax.random.key(self.config.seed), self.count)
+        images, labels = shard(self.mesh, (images, labels))
         self.params, self.optimizer_state, loss = self._step(self.params, self.optimizer_state, images, labels, key)
         self.count += 1
         return loss
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
-        return np.asarray(self._apply(self.params, images))
+        return np.asarray(self._apply(self.params, shard(self.mesh, images)))
 
     def state(self):
         leaves = jax.tree.leaves((self.params, self.optimizer_state))
@@ -128,8 +135,8 @@ class JaxBackend:
 
     def restore(self, state):
         structure = jax.tree.structure((self.params, self.optimizer_state))
-        leaves = [jnp.asarray(state[f"leaf{i}"]) for i in range(structure.num_leaves)]
-        self.params, self.optimizer_state = jax.tree.unflatten(structure, leaves)
+        leaves = [state[f"leaf{i}"] for i in range(structure.num_leaves)]
+        self.params, self.optimizer_state = replicate(self.mesh, jax.tree.unflatten(structure, leaves))
         self.count = int(state["count"])
 
 
@@ -165,6 +172,8 @@ def train(config, checkpoint=None):
     Raises:
         ConfigError: the dataset cannot be loaded.
     """
+    if config.backend == "jax":
+        initialize_from_environment()
     dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size)
     if len(dataset.train) < config.batch_size:
         raise ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
@@ -250,7 +259,7 @@ def progress_bar(total, done):
 
 def _save(checkpoint, identity, backend, rows):
     """Write the state into a file beside the checkpoint, then rename it: there is never half a checkpoint."""
-    if checkpoint is None:
+    if checkpoint is None or not backend.saves:
         return
     checkpoint = Path(checkpoint)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)

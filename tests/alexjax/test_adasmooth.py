@@ -60,6 +60,17 @@ def frozen_ratio(x, gradients):
     return np.array(path)
 
 
+def whole_tensor(x, gradients):
+    """The other half of that mistake alone: one ratio for all coordinates."""
+    updates, v = [], np.zeros_like(x)
+    for g in gradients:
+        ratio = abs(np.sum(updates)) / np.sum(np.abs(updates)) if updates else 1.0
+        c = 0.49 * ratio + 0.01
+        v = c**2 * g**2 + (1 - c**2) * v
+        updates.append(-1e-3 * g / np.sqrt(v + 1e-6))
+    return x + np.cumsum(updates, axis=0)
+
+
 def unsquared(x, gradients):
     """c where the paper has c²."""
     updates, v = [], np.zeros_like(x)
@@ -83,7 +94,7 @@ def forgotten_average(x, gradients):
     return x + np.cumsum(updates, axis=0)
 
 
-@pytest.mark.parametrize("mutant", [frozen_ratio, unsquared, adam, forgotten_average])
+@pytest.mark.parametrize("mutant", [frozen_ratio, whole_tensor, unsquared, adam, forgotten_average])
 def test_known_mistakes_are_told_apart(mutant, x64):
     gradients = reference.trying_gradients()
     ours, theirs = run(adasmooth(), gradients), mutant(START, gradients)
@@ -147,6 +158,22 @@ def test_parameters_may_be_python_numbers():
     solver = adasmooth()
     updates, _ = solver.update(1.0, solver.init(1.0))
     assert updates == pytest.approx(-2e-3, rel=1e-4)
+
+
+def test_the_papers_delta_leaves_rosenbrock_for_infinity_as_its_docstring_says():
+    gradient = jax.grad(lambda x: (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2)
+
+    def end(solver):
+        def step(carry, _):
+            params, state = carry
+            updates, state = solver.update(gradient(params), state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        start = jnp.zeros(2)
+        return jax.lax.scan(step, (start, solver.init(start)), length=30_000)[0][0]
+
+    assert not jnp.abs(end(adasmooth_delta())).max() < 1e6
+    np.testing.assert_allclose(end(adasmooth_delta(0.1, eps=1e-4)), 1, atol=0.01)
 
 
 def test_it_finds_the_bottom_of_a_parabola():

@@ -8,6 +8,7 @@ import pytest
 
 import nunes.autograd.functional as F
 from alexjax import adasmooth, alexnet
+from alexjax.training import train_step
 from nunes import Tensor, models, optimizers
 
 SHAPE = {"num_classes": 10, "image_size": 67, "width": 0.125}
@@ -54,7 +55,7 @@ def test_twenty_steps_of_training_agree(optimizer, dtype, rate, tolerance, x64):
         ours, theirs = optimizers.AdaSmooth(model.parameters(), rate, window=7), adasmooth(rate, window=7)
     else:
         ours, theirs = optimizers.Adam(model.parameters(), rate), optax.adam(rate)
-    state, step = theirs.init(params), alexnet.train_step(theirs)
+    state, step = theirs.init(params), train_step(theirs)
     losses = []
     for index in range(20):
         images, labels = batch(dtype, 16, seed=index % 3)
@@ -66,6 +67,55 @@ def test_twenty_steps_of_training_agree(optimizer, dtype, rate, tolerance, x64):
         np.testing.assert_allclose(loss.item(), expected, rtol=tolerance, err_msg=f"step {index}")
         losses.append(loss.item())
     assert losses[19] < losses[1]  # the same batch: they have learned something
+
+
+def plain_lrn(x, size, alpha, beta, k):
+    """By its definition, a band matrix of channels that count."""
+    i = jnp.arange(x.shape[3])
+    return x / (k + alpha * jnp.square(x) @ (jnp.abs(i[:, None] - i) <= size // 2).astype(x.dtype)) ** beta
+
+
+def plain_max_pool(x):
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+
+
+def assert_same_with_vjp(ours, theirs, *inputs, seed=0, tolerance=1e-12):
+    """Two functions have the same values and, for a random cotangent, the same vector-Jacobian products."""
+    (y, vjp), (expected, expected_vjp) = jax.vjp(ours, *inputs), jax.vjp(theirs, *inputs)
+    np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
+    dy = np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
+    for dx, expected_dx in zip(vjp(dy), expected_vjp(dy), strict=True):
+        np.testing.assert_allclose(dx, expected_dx, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 9, 48])
+def test_lrn_is_its_definition(channels, beta, generator, x64):
+    x = generator.standard_normal((2, 3, 4, channels)) * 30
+    constants = (5, 0.01, beta, 2.0)
+    assert_same_with_vjp(lambda x: alexnet.lrn(x, *constants), lambda x: plain_lrn(x, *constants), x)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (4, 6), (5, 9), (7, 4), (8, 8), (10, 5)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_max_pool_is_xlas(height, width, ties, generator, x64):
+    x = generator.standard_normal((2, height, width, 5))
+    x = np.maximum(np.round(x), 0) if ties else x  # as after a ReLU: the first maximum takes all
+    assert_same_with_vjp(alexnet.max_pool, plain_max_pool, x)
+
+
+@pytest.mark.parametrize("geometry", [(11, 4, 0, 1), (5, 1, 2, 2), (3, 1, 1, 1), (3, 2, 1, 2), (3, 3, 0, 4)])
+def test_the_convolution_on_cpu_is_the_librarys(geometry, generator, x64):
+    size, stride, padding, groups = geometry
+    x, w = generator.standard_normal((2, 19, 23, 8)), generator.standard_normal((size, size, 8 // groups, 12))
+    options = {"stride": stride, "padding": padding, "groups": groups}
+    assert_same_with_vjp(
+        lambda x, w: alexnet.conv({"weight": w, "bias": 0}, x, **options),
+        lambda x, w: alexnet._conv(x, w, **options),
+        x,
+        w,
+        tolerance=1e-10,
+    )
 
 
 def test_shapes_and_counts():
@@ -104,12 +154,3 @@ def test_an_image_size_that_does_not_fit_is_named():
             alexnet.apply(params, jnp.zeros((1, size, size, 3)))
     with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\), got 1\.0"):
         alexnet.apply(params, jnp.zeros((1, 67, 67, 3)), dropout=1.0)
-
-
-def test_training_compiles_once():
-    params = alexnet.init(jax.random.key(0), **SHAPE)
-    solver = adasmooth(window=3)
-    state, step = solver.init(params), alexnet.train_step(solver, dropout=0.5)
-    for index in range(4):
-        params, state, _ = step(params, state, *batch(np.float32, seed=index), jax.random.key(index))
-    assert step._cache_size() == 1
