@@ -91,7 +91,7 @@ def _conv_cpu(x, weight, stride, padding, groups):
         return jnp.concatenate([_conv_cpu(x, w, stride, padding, 1) for x, w in pairs], axis=3)
     if stride == 1:
         return _conv(x, weight, stride, padding, groups)
-    size, _, channels, _ = weight.shape
+    size = weight.shape[0]
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     taps = [stride * jnp.arange((n - size) // stride + 1)[:, None] + jnp.arange(size) for n in x.shape[1:3]]
     columns = x[:, taps[0][:, None, :, None], taps[1][None, :, None, :]]  # (N, OH, OW, size, size, C)

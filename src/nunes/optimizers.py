@@ -1,44 +1,43 @@
 """Optimizers, in the order of what they remember: nothing, one average, two, the path.
 
 Each is an element-wise recurrence over the parameter x, its gradient g and the arrays kept beside it (`slots`),
-written once in `update` for any block of elements. `step` cuts all arrays into blocks and spreads them over the
-threads: each block is read from memory once, worked on in the cache, and written once. There every pass counts, so
-updates are made in place, in as few passes as NumPy allows.
+written once in `change` for any block of elements: it brings the slots up to date and returns Δx. `step` cuts all
+arrays into blocks and spreads them over the threads: each block is read from memory once, worked on in the cache, and
+written once. There every pass counts, so all is computed in place, in as few passes as NumPy allows.
 """
-
-import math
 
 import numpy as np
 
 from nunes import parallel
 
 
-def temporaries(like):
-    """Two arrays of this thread's working memory, shaped as `like`."""
-    return (parallel.scratch(name, like.shape, like.dtype) for name in ("first", "second"))
+def temporaries(like, count=2):
+    """Arrays of this thread's working memory, shaped as `like`."""
+    return [parallel.scratch(f"temporary {i}", like.shape, like.dtype) for i in range(count)]
 
 
-def move_average(average, decay, g, part):
-    """average ← decay·average + (1 − decay)·g²"""
-    average *= decay
+def move_average(average, keep, take, g, part):
+    """average ← keep·average + take·g²; `keep` may lie in `part`."""
+    average *= keep
     np.square(g, out=part)
-    part *= 1 - decay
+    part *= take
     average += part
 
 
-def normalise(g, average, eps, out, part):
-    """out ← g / √(average + ε)"""
+def normalise(g, average, eps, rate, out, part):
+    """out ← −rate·g / √(average + ε)"""
     np.add(average, eps, out=part)
-    return np.divide(g, np.sqrt(part, out=part), out=out)
+    np.divide(g, np.sqrt(part, out=part), out=out)
+    out *= -rate
+    return out
 
 
 def normalise_in_units(g, average, squares, eps, out, part):
     """out ← g·√(squares + ε) / √(average + ε): the units of x, of whose changes `squares` is an average."""
     np.add(squares, eps, out=out)
     out /= np.add(average, eps, out=part)
-    out = np.sqrt(out, out=out)
+    np.sqrt(out, out=out)
     out *= g
-    return out
 
 
 class Optimizer:
@@ -54,41 +53,36 @@ class Optimizer:
 
     slots = ()  # names of the arrays kept beside each parameter, all zero at first
 
-    def __init__(self, parameters, learning_rate):
-        self.parameters = list(parameters)
-        if not self.parameters:
-            raise ValueError(f"{type(self).__name__}: there are no parameters to optimize")
-        for index, parameter in enumerate(self.parameters):
-            if not parameter.requires_grad or not parameter.data.flags.carray:
-                raise ValueError(
-                    f"{type(self).__name__}: parameter {index} of shape {parameter.shape} must require a gradient and "
-                    "own a contiguous, writeable array, as nn.Parameter does"
-                )
-        self.learning_rate = learning_rate
-        self.count = 0  # steps taken
-        self.state = {name: [np.zeros_like(p.data, order="C") for p in self.parameters] for name in self.slots}
+    def __init__(self, parameters, learning_rate, **constants):
+        self.parameters, self.learning_rate = list(parameters), learning_rate
+        self.count, self.state = 0, {}  # steps taken; {"slot.index": array}
+        vars(self).update(constants)  # of the recurrence: self.eps, ...
+        self.require(self.parameters, "there are no parameters to optimize")
+        must = "must require a gradient and own a contiguous, writeable array, as nn.Parameter does"
+        for i, parameter in enumerate(self.parameters):
+            usable = parameter.requires_grad and parameter.data.flags.carray
+            self.require(usable, f"parameter {i} of shape {parameter.shape} {must}")
+            self.state |= {f"{name}.{i}": np.zeros_like(parameter.data) for name in self.slots}
+
+    def require(self, condition, message):
+        if not condition:
+            raise ValueError(f"{type(self).__name__}: {message}")
 
     def step(self):
         """Change every parameter that has a gradient, in place."""
-        rate = self.learning_rate
-        rate = float(rate(self.count) if callable(rate) else rate)
+        rate = float(self.learning_rate(self.count) if callable(self.learning_rate) else self.learning_rate)
         blocks = []
-        for index, parameter in enumerate(self.parameters):
-            if parameter.grad is not None:
-                if parameter.grad.shape != parameter.shape:
-                    raise ValueError(
-                        f"{type(self).__name__}: parameter {index} has shape {parameter.shape}, "
-                        f"its gradient {parameter.grad.shape}"
-                    )
-                arrays = parameter.data, parameter.grad, *(slot[index] for slot in self.state.values())
-                flat = [array.reshape(-1) for array in arrays]
-                pieces = parallel.slices(parameter.size, parallel.BLOCK)
-                blocks += [[array[piece] for array in flat] for piece in pieces]
-        parallel.run(lambda block: self.update(rate, *block), blocks)
+        for i, parameter in enumerate(self.parameters):
+            x, g = parameter.data, parameter.grad
+            if g is not None:
+                self.require(g.shape == x.shape, f"parameter {i} has shape {x.shape}, its gradient {g.shape}")
+                flat = [array.reshape(-1) for array in (x, g, *(self.state[f"{name}.{i}"] for name in self.slots))]
+                blocks += [[array[piece] for array in flat] for piece in parallel.slices(x.size, parallel.BLOCK)]
+        parallel.run(lambda block: np.add(block[0], self.change(rate, *block), out=block[0]), blocks)
         self.count += 1
 
-    def update(self, rate, x, g, *slots):
-        """Change the blocks `x` and `slots` in place; `g` is only read. All 1-D of one length."""
+    def change(self, rate, x, g, *slots):
+        """Bring the blocks `slots` up to date in place and return Δx; `g` is only read. All 1-D of one length."""
         raise NotImplementedError
 
     def zero_grad(self):
@@ -98,18 +92,15 @@ class Optimizer:
 
     def state_dict(self):
         """{"count": ..., "slot.index": array}: copies of all that `step` depends on besides the parameters."""
-        arrays = {f"{name}.{i}": a.copy() for name, arrays in self.state.items() for i, a in enumerate(arrays)}
-        return {"count": np.asarray(self.count)} | arrays
+        return {"count": np.asarray(self.count)} | {name: array.copy() for name, array in self.state.items()}
 
     def load_state_dict(self, state):
         """Restore what `state_dict` returned. Raises ValueError if it is another optimizer's."""
-        shapes = {f"{name}.{i}": a.shape for name, arrays in self.state.items() for i, a in enumerate(arrays)}
-        if {key: np.shape(value) for key, value in state.items()} != shapes | {"count": ()}:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: the entries or shapes are not this optimizer's")
+        theirs, ours = ({name: np.shape(each) for name, each in arrays.items()} for arrays in (state, self.state))
+        self.require(theirs == ours | {"count": ()}, "load_state_dict: the entries or shapes are not this optimizer's")
         self.count = int(state["count"])
-        for name, arrays in self.state.items():
-            for index, array in enumerate(arrays):
-                array[...] = state[f"{name}.{index}"]
+        for name, array in self.state.items():
+            array[...] = state[name]
 
 
 class SGD(Optimizer):
@@ -119,17 +110,12 @@ class SGD(Optimizer):
     the loss + ½·weight_decay·|x|².
     """
 
-    slots = ("m",)
-
     def __init__(self, parameters, learning_rate=1e-2, momentum=0.0, nesterov=False, weight_decay=0.0):
-        self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
-        if momentum == 0:
-            self.slots = ()
-            if nesterov:
-                raise ValueError("SGD: nesterov needs a momentum")
-        super().__init__(parameters, learning_rate)
+        self.require(momentum or not nesterov, "nesterov needs a momentum")
+        self.slots = ("m",) if momentum else ()
+        super().__init__(parameters, learning_rate, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
-    def update(self, rate, x, g, m=None):
+    def change(self, rate, x, g, m=None):
         step, decayed = temporaries(x)
         if self.weight_decay:
             g = np.add(g, np.multiply(x, self.weight_decay, out=decayed), out=decayed)
@@ -137,7 +123,7 @@ class SGD(Optimizer):
             m *= self.momentum
             m += g
             g = np.add(g, np.multiply(m, self.momentum, out=step), out=step) if self.nesterov else m
-        x -= np.multiply(g, rate, out=step)
+        return np.multiply(g, -rate, out=step)
 
 
 class AdaGrad(Optimizer):
@@ -146,15 +132,12 @@ class AdaGrad(Optimizer):
     slots = ("total",)
 
     def __init__(self, parameters, learning_rate=1e-2, eps=1e-10):
-        super().__init__(parameters, learning_rate)
-        self.eps = eps
+        super().__init__(parameters, learning_rate, eps=eps)
 
-    def update(self, rate, x, g, total):
+    def change(self, rate, x, g, total):
         step, part = temporaries(x)
         total += np.square(g, out=part)
-        normalise(g, total, self.eps, step, part)
-        step *= rate
-        x -= step
+        return normalise(g, total, self.eps, rate, step, part)
 
 
 class RMSProp(Optimizer):
@@ -163,15 +146,12 @@ class RMSProp(Optimizer):
     slots = ("v",)
 
     def __init__(self, parameters, learning_rate=1e-3, decay=0.99, eps=1e-6):
-        super().__init__(parameters, learning_rate)
-        self.decay, self.eps = decay, eps
+        super().__init__(parameters, learning_rate, decay=decay, eps=eps)
 
-    def update(self, rate, x, g, v):
+    def change(self, rate, x, g, v):
         step, part = temporaries(x)
-        move_average(v, self.decay, g, part)
-        normalise(g, v, self.eps, step, part)
-        step *= rate
-        x -= step
+        move_average(v, self.decay, 1 - self.decay, g, part)
+        return normalise(g, v, self.eps, rate, step, part)
 
 
 class AdaDelta(Optimizer):
@@ -180,16 +160,14 @@ class AdaDelta(Optimizer):
     slots = ("v", "u")
 
     def __init__(self, parameters, learning_rate=1.0, rho=0.9, eps=1e-6):
-        super().__init__(parameters, learning_rate)
-        self.rho, self.eps = rho, eps
+        super().__init__(parameters, learning_rate, rho=rho, eps=eps)
 
-    def update(self, rate, x, g, v, u):
+    def change(self, rate, x, g, v, u):
         step, part = temporaries(x)
-        move_average(v, self.rho, g, part)
+        move_average(v, self.rho, 1 - self.rho, g, part)
         normalise_in_units(g, v, u, self.eps, step, part)
-        move_average(u, self.rho, step, part)
-        step *= rate
-        x -= step
+        move_average(u, self.rho, 1 - self.rho, step, part)
+        return np.multiply(step, -rate, out=step)
 
 
 class Adam(Optimizer):
@@ -205,14 +183,13 @@ class Adam(Optimizer):
     weight_decay = 0.0
 
     def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-        super().__init__(parameters, learning_rate)
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        super().__init__(parameters, learning_rate, beta1=beta1, beta2=beta2, eps=eps)
 
-    def update(self, rate, x, g, m, v):
-        part, _ = temporaries(x)
+    def change(self, rate, x, g, m, v):
+        (part,) = temporaries(x, 1)
         t = self.count + 1
         m_factor = (1 - self.beta1) / (1 - self.beta1**t)
-        v_factor = math.sqrt((1 - self.beta2) / (1 - self.beta2**t))
+        v_factor = ((1 - self.beta2) / (1 - self.beta2**t)) ** 0.5
         m *= self.beta1
         m += g
         v *= self.beta2
@@ -220,10 +197,10 @@ class Adam(Optimizer):
         np.sqrt(v, out=part)
         part += self.eps / v_factor
         np.divide(m, part, out=part)
-        part *= rate * m_factor / v_factor
+        part *= -rate * m_factor / v_factor
         if self.weight_decay:
             x *= 1 - rate * self.weight_decay
-        x -= part
+        return part
 
 
 class AdamW(Adam):
@@ -256,23 +233,25 @@ class AdaSmooth(Optimizer):
             None: they run over all of training.
         initial_ratio: the ratio where no distance has been travelled.
 
-    Raises:
-        ValueError: a constant out of range.
+    Raises ValueError if a constant is out of range.
     """
 
     slots = ("s", "n", "v")
     TINY = 1e-30
 
     def __init__(self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
-        super().__init__(parameters, learning_rate)
-        _check_constants(type(self).__name__, rho1, rho2, eps, window, initial_ratio)
-        self.rho1, self.rho2, self.eps, self.window, self.initial_ratio = rho1, rho2, eps, window, initial_ratio
-        for s, n in zip(self.state["s"], self.state["n"], strict=True):
-            self.start_window(s, n)
+        constants = {"rho1": rho1, "rho2": rho2, "eps": eps, "window": window, "initial_ratio": initial_ratio}
+        super().__init__(parameters, learning_rate, **constants)
+        self.require(0 <= rho1 <= rho2 < 1, f"needs 0 <= rho1 <= rho2 < 1, got {rho1=} and {rho2=}")
+        self.require(eps > 0, f"eps must be positive, got {eps}")
+        whole = window is None or (window >= 1 and window == int(window))
+        self.require(whole, f"window must be None or a whole number of steps, at least 1, got {window}")
+        self.require(0 <= initial_ratio <= 1, f"initial_ratio must lie in [0, 1], got {initial_ratio}")
+        for i in range(len(self.parameters)):
+            self.start_window(self.state[f"s.{i}"], self.state[f"n.{i}"])
 
     def start_window(self, s, n):
-        s[...] = self.initial_ratio * self.TINY
-        n[...] = self.TINY
+        s[...], n[...] = self.initial_ratio * self.TINY, self.TINY
 
     def average(self, g, s, n, v, c2, part):
         """Bring v up to date with g; leaves c² in `c2`, and uses `part`."""
@@ -281,25 +260,20 @@ class AdaSmooth(Optimizer):
         c2 *= self.rho2 - self.rho1
         c2 += 1 - self.rho2
         c2 *= c2
-        v *= np.subtract(1, c2, out=part)
-        np.square(g, out=part)
-        part *= c2
-        v += part
+        move_average(v, np.subtract(1, c2, out=part), c2, g, part)
 
-    def travel(self, x, step, s, n):
-        """Apply `step` to x, and record it in the sums of the next step's window; `step` is used up."""
-        x += step
+    def travel(self, step, s, n, part):
+        """Record `step` in the sums of the next step's window; returns it, and uses `part`."""
         if self.window and (self.count + 1) % self.window == 0:
             self.start_window(s, n)
         s += step
-        n += np.abs(step, out=step)
+        n += np.abs(step, out=part)
+        return step
 
-    def update(self, rate, x, g, s, n, v):
+    def change(self, rate, x, g, s, n, v):
         step, part = temporaries(x)
         self.average(g, s, n, v, step, part)
-        normalise(g, v, self.eps, step, part)
-        step *= -rate
-        self.travel(x, step, s, n)
+        return self.travel(normalise(g, v, self.eps, rate, step, part), s, n, part)
 
 
 class AdaSmoothDelta(AdaSmooth):
@@ -317,25 +291,10 @@ class AdaSmoothDelta(AdaSmooth):
     def __init__(self, parameters, learning_rate=0.5, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
         super().__init__(parameters, learning_rate, rho1, rho2, eps, window, initial_ratio)
 
-    def update(self, rate, x, g, s, n, v, u):
-        c2, part = temporaries(x)
-        step = np.empty_like(x)
+    def change(self, rate, x, g, s, n, v, u):
+        step, part, c2, complement = temporaries(x, 4)
         self.average(g, s, n, v, c2, part)
         normalise_in_units(g, v, u, self.eps, step, part)
         step *= -rate
-        u *= c2
-        np.square(step, out=part)
-        part *= np.subtract(1, c2, out=c2)
-        u += part
-        self.travel(x, step, s, n)
-
-
-def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
-    if not 0 <= rho1 <= rho2 < 1:
-        raise ValueError(f"{name}: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
-    if eps <= 0:
-        raise ValueError(f"{name}: eps must be positive, got {eps}")
-    if window is not None and (window < 1 or window != int(window)):
-        raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
-    if not 0 <= initial_ratio <= 1:
-        raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")
+        move_average(u, c2, np.subtract(1, c2, out=complement), step, part)
+        return self.travel(step, s, n, part)

@@ -1,7 +1,7 @@
 """`Tensor`: an ndarray that remembers how it was computed.
 
-The arithmetic operators and methods (`+`, `@`, `.sum()`, `.reshape()` ...) are the functions of
-`nunes.autograd.functional.common`, which binds them to this class.
+The arithmetic operators (`+`, `@` ...) and the methods (`.sum()`, `.reshape()` ...) are the functions of
+`nunes.autograd.functional`, whose `common` and `shapes` bind them to this class.
 """
 
 import inspect
@@ -108,14 +108,14 @@ def apply(function, *inputs):
 
 def operation(function_class):
     """The function of tensors that a Function computes: first the arguments of its `forward`, then its options."""
-    count = len(inspect.signature(function_class.forward).parameters) - 1
+    arguments_of_forward = [*inspect.signature(function_class.forward).parameters.values()][1:]
+    options_of_class = inspect.signature(function_class).parameters.values()
+    count = len(arguments_of_forward)
 
     def function(*arguments, **options):
         return apply(function_class(*arguments[count:], **options), *arguments[:count])
 
     function.__name__ = function.__qualname__ = function_class.__name__.lower()
     function.__doc__ = function_class.__doc__
-    parameters = [*inspect.signature(function_class.forward).parameters.values()][1:]
-    options = inspect.signature(function_class).parameters.values()
-    function.__signature__ = inspect.Signature([*parameters, *options])
+    function.__signature__ = inspect.Signature([*arguments_of_forward, *options_of_class])
     return function

@@ -1,4 +1,4 @@
-"""The command line: python -m study {report,notebook,html,readme}. The Makefile and the Snakefile call it."""
+"""The command line: python -m study {report,notebook,html,readme,accelerator}. The Makefile and the Snakefile call it."""
 
 import argparse
 import ast
@@ -122,6 +122,10 @@ def main(arguments=None):
     command.add_argument("--title", default="Report")
     command = commands.add_parser("readme", help="write the README's generated parts")
     command.add_argument("--check", action="store_true", help="fail if they are stale, and write nothing")
+    command = commands.add_parser("accelerator", help="time JAX's training on the GPUs of this machine")
+    command.add_argument("target", help="the CSV file to write")
+    command.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 256, 512, 1024])
+    command.add_argument("--image-size", type=int, default=227)
     args = vars(parser.parse_args(arguments))
     match args.pop("command"):
         case "report":
@@ -135,6 +139,13 @@ def main(arguments=None):
             export_html(args["source"], args["target"], args["title"])
         case "readme":
             readme(**args)
+        case "accelerator":
+            from study.accelerator import measure
+
+            target = Path(args.pop("target"))
+            table = measure(**args)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            table.to_csv(target, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

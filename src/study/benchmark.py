@@ -297,6 +297,8 @@ def targets(table):
         ("AlexNet (2012), NumPy / GEMM floor", (old, "NumPy"), (old, "GEMM floor"), 1.6),
         ("AdaSmooth, NumPy / memory floor", ("AdaSmooth step", "NumPy"), ("AdaSmooth step", "memory floor"), 2.0),
         ("Adam, NumPy / PyTorch (fused)", ("Adam step", "NumPy"), ("Adam step", "PyTorch"), 1.3),
+        ("AlexNet (2012), JAX / PyTorch", (old, "JAX"), (old, "PyTorch"), 1.0),
+        ("AdaSmooth, JAX / memory floor", ("AdaSmooth step", "JAX"), ("AdaSmooth step", "memory floor"), 1.5),
     ]
     rows = [(what, seconds[a] / seconds[b], f"≤ {most}") for what, a, b, most in ratios if {a, b} <= set(seconds.index)]
     if {(old, "NumPy"), (old, "PyTorch")} <= set(seconds.index):

@@ -156,6 +156,27 @@ def speed_table(speed):
     return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}"
 
 
+def accelerator_table(folder):
+    """JAX on a GPU (Markdown), or that it was not measured and how to."""
+    path = Path(folder) / "accelerator.csv"
+    if not path.exists():
+        return (
+            "JAX's training on a GPU (227 px, float32, tf32 and bfloat16, batches of 128 to 1,024): not measured, no GPU "
+            "was at hand. `.venv/bin/python -m study accelerator data/results/stanford_cars/accelerator.csv` measures it."
+        )
+    table = pd.read_csv(path)
+    devices = f"{table.devices.iloc[0]} × {table.device.iloc[0]}"
+    shown = pd.DataFrame(
+        {
+            "precision": table.precision,
+            "batch": table.batch_size,
+            "images/s": table.images_per_second.map("{:,.0f}".format).replace("nan", "out of memory"),
+            "of a matrix product's speed": table.fraction.map("{:.0%}".format).replace("nan%", "–"),
+        }
+    )
+    return f"JAX's training at 227 px on {devices}:\n\n{shown.to_markdown(index=False, disable_numparse=True)}"
+
+
 def load_speed(folder):
     """The timings of the speed notebook, or None if they were not made."""
     path = Path(folder) / "speed.csv"
@@ -170,7 +191,7 @@ def generated_parts(folder=PUBLISHED):
     bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, speed))
     return {
         "findings": f"{question(runs)}\n\n{bullets}",
-        "speed": speed_table(speed),
+        "speed": f"{speed_table(speed)}\n\n{accelerator_table(folder)}",
         "results": f"{table}\n\n{setting(runs)}",
         "limits": limits(runs),
     }

@@ -73,6 +73,7 @@ def test_the_state_is_sharded_like_the_parameters(name):
 @pytest.mark.parametrize(
     "check", [name for name in vars(sharding_test.ShardingTest) if name.endswith("_adam") and name.startswith("test_")]
 )
-def test_optaxs_own_checks_of_sharding(check, name):
+def test_optaxs_own_checks_of_sharding(check, name, monkeypatch):
+    monkeypatch.setattr(jax, "__version__", "0.9")  # they compare it as a string, and skip themselves on 0.10
     case = sharding_test.ShardingTest(check)
     getattr(sharding_test.ShardingTest, check).__wrapped__(case, ALIASES[name](1.0))

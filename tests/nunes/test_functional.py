@@ -99,6 +99,7 @@ UNARY = {
     "reshape": (lambda x: x.reshape(4, -1), lambda x: x.reshape(4, -1), None),
     "transpose": (lambda x: x.T, lambda x: x.T, None),
     "transpose with axes": (lambda x: x.transpose(1, 2, 0), lambda x: x.transpose(1, 2, 0), None),
+    "transpose with a negative axis": (lambda x: x.transpose(0, -1, 1), lambda x: x.transpose(0, -1, 1), None),
     "slice": (lambda x: x[1:, ::2], lambda x: x[1:, ::2], None),
     "index array": (lambda x: x[np.array([0, 2, 0])], lambda x: x[np.array([0, 2, 0])], None),
     "mask": (lambda x: x[np.eye(3, 4, dtype=bool)], lambda x: x[np.eye(3, 4, dtype=bool)], None),

@@ -21,6 +21,12 @@ def test_only_modules_make_a_sequence():
         nn.Sequential(nn.Linear(3, 4), np.tanh)
 
 
+def test_a_misspelt_option_is_an_error_at_once():
+    for make in (lambda: nn.LeakyReLU(slop=0.2), lambda: nn.MaxPool2d(3, strides=2), lambda: nn.HuberLoss(beta=1.0)):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            make()
+
+
 def test_parameters_own_their_arrays():
     array = np.ones((2, 3)).T
     parameter = nn.Parameter(array)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from alexjax import alexnet
-from study import benchmark
+from study import accelerator, benchmark
+from study.report import accelerator_table
 
 
 def test_it_measures_every_implementation_at_every_size():
@@ -23,6 +24,21 @@ def test_it_measures_the_optimizers(task):
     table = benchmark.measure([67], [0], width=0.05, repeats=2, task=task, names=names)
     assert len(table) == 2 * 3
     assert (table.seconds > 0).all()
+
+
+def test_the_accelerators_table(tmp_path):
+    assert "not measured" in accelerator_table(tmp_path)
+    table = accelerator.measure([2, 4], image_size=67, width=0.05, repeats=1, count=1, side=64)
+    assert list(table.precision) == ["float32"] * 2 + ["tf32"] * 2 + ["bfloat16"] * 2
+    assert (table.images_per_second > 0).all()
+    ratio = table.teraflops / table.matmul_teraflops
+    np.testing.assert_allclose(table.fraction, ratio)
+    table.loc[0, ["images_per_second", "fraction"]] = float("nan")
+    table.to_csv(tmp_path / "accelerator.csv", index=False)
+    text = accelerator_table(tmp_path)
+    assert "1 × cpu" in text
+    assert text.count("out of memory") == 1
+    assert "nan" not in text
 
 
 def test_targets_are_ratios_of_medians_and_reached_or_not():

@@ -3,7 +3,7 @@
 import numpy as np
 
 import nunes.autograd.functional as F
-from nunes.nn.module import Buffer, Module, Parameter
+from nunes.nn.module import Buffer, Module, Parameter, module_of
 
 
 def he_normal(generator, shape, fan_in):
@@ -45,31 +45,9 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
 
-class MaxPool2d(Module):
-    """`F.max_pool2d`."""
-
-    def __init__(self, kernel, stride=None, padding=0):
-        self.options = {"kernel": kernel, "stride": stride, "padding": padding}
-
-    def forward(self, x):
-        return F.max_pool2d(x, **self.options)
-
-
-class AvgPool2d(MaxPool2d):
-    """`F.avg_pool2d`."""
-
-    def forward(self, x):
-        return F.avg_pool2d(x, **self.options)
-
-
-class LocalResponseNorm(Module):
-    """`F.local_response_norm`."""
-
-    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0):
-        self.options = {"size": size, "alpha": alpha, "beta": beta, "k": k}
-
-    def forward(self, x):
-        return F.local_response_norm(x, **self.options)
+MaxPool2d = module_of("MaxPool2d", F.max_pool2d)
+AvgPool2d = module_of("AvgPool2d", F.avg_pool2d)
+LocalResponseNorm = module_of("LocalResponseNorm", F.local_response_norm)
 
 
 class BatchNorm(Module):

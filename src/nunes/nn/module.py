@@ -1,5 +1,6 @@
 """`Module`: something with parameters that computes; `Sequential`: modules one after the other."""
 
+import inspect
 import os
 import zipfile
 from pathlib import Path
@@ -154,6 +155,7 @@ class FunctionModule(Module):
     function = None
 
     def __init__(self, *options, **named_options):
+        inspect.signature(self.function).bind_partial(None, *options, **named_options)  # TypeError if misspelt
         self.options, self.named_options = options, named_options
 
     def forward(self, *inputs):

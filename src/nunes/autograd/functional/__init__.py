@@ -1,4 +1,4 @@
-"""The operations: `common` (arithmetic and shapes), `activations`, `losses`, `vision`
+"""The operations: `common` (arithmetic), `shapes` (reductions too), `activations`, `losses`, `vision`
 (images, NHWC, on the forms of convolution in `convolution` and `winograd`), and `normalisation`.
 
 Each is a function of tensors; beside it stands its `Function`, forward and backward on plain arrays, with the
@@ -10,9 +10,11 @@ from nunes.autograd.functional.activations import (
     elu, gelu, leaky_relu, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,
 )  # fmt: skip
 from nunes.autograd.functional.common import (
-    absolute, add, clip, concatenate, divide, exp, getitem, linear, log, matmul, max, mean, min, multiply, negative,
-    pad, power, reshape, sqrt, subtract, sum, transpose, var,
+    absolute, add, clip, divide, exp, linear, log, matmul, multiply, negative, power, sqrt, subtract,
 )  # fmt: skip
 from nunes.autograd.functional.losses import bce_with_logits, cross_entropy, huber, l1, mse, nll
 from nunes.autograd.functional.normalisation import batch_norm, local_response_norm
-from nunes.autograd.functional.vision import avg_pool2d, conv2d, dropout, dropout2d, flatten, max_pool2d
+from nunes.autograd.functional.shapes import (
+    concatenate, flatten, getitem, max, mean, min, pad, reshape, sum, transpose, var,
+)  # fmt: skip
+from nunes.autograd.functional.vision import avg_pool2d, conv2d, dropout, dropout2d, max_pool2d

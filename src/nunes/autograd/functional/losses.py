@@ -4,7 +4,8 @@ it can be said what was NaN."""
 import numpy as np
 
 from nunes.autograd.functional.activations import softplus, stable_log_softmax
-from nunes.autograd.functional.common import absolute, mean, pointwise
+from nunes.autograd.functional.common import absolute, pointwise
+from nunes.autograd.functional.shapes import mean
 from nunes.autograd.graph import Function
 from nunes.tensor import Tensor, apply
 

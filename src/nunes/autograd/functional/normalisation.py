@@ -124,12 +124,8 @@ def batch_norm(x, weight, bias, running_mean, running_var, training=True, moment
     Raises:
         ValueError: a shape does not fit, or there is but one value a channel to train with.
     """
-    for name, array in (
-        ("weight", weight),
-        ("bias", bias),
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-    ):
+    arrays = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    for name, array in arrays.items():
         if x.ndim < 2 or array.shape != x.shape[-1:]:
             raise ValueError(f"batch_norm: {name} has shape {array.shape}, x {x.shape}: needs (C,) and (..., C)")
     if not training:

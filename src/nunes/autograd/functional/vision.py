@@ -168,22 +168,20 @@ def max_pool2d(x, kernel, stride=None, padding=0):
     `stride` defaults to `kernel`; padding is with −∞. The gradient goes to the first maximum of a window.
     Raises ValueError if x is not a batch of images at least as large as the kernel, TypeError if it is not floating.
     """
-    stride = kernel if stride is None else stride
-    _check_pool("max_pool2d", x, kernel, stride, padding)
-    return apply(MaxPool2d(kernel, stride, padding), x)
+    return _pool("max_pool2d", MaxPool2d, x, kernel, stride, padding)
 
 
 def avg_pool2d(x, kernel, stride=None, padding=0):
     """The mean of each kernel × kernel window, padding included as zeros; otherwise as `max_pool2d`."""
+    return _pool("avg_pool2d", AvgPool2d, x, kernel, stride, padding)
+
+
+def _pool(op, function_class, x, kernel, stride, padding):
     stride = kernel if stride is None else stride
-    _check_pool("avg_pool2d", x, kernel, stride, padding)
-    return apply(AvgPool2d(kernel, stride, padding), x)
-
-
-def _check_pool(op, x, kernel, stride, padding):
     check_images(op, x, (kernel, kernel), padding, kernel=kernel, stride=stride)
     if 2 * padding > kernel:
         raise ValueError(f"{op}: padding {padding} is more than half of the kernel {kernel}")
+    return apply(function_class(kernel, stride, padding), x)
 
 
 def dropout(x, p=0.5, training=True, generator=None):
@@ -203,8 +201,3 @@ def _dropout(op, x, p, training, generator, shape):
     if not training or p == 0:
         return x
     return apply(Dropout(p, generator or np.random.default_rng(), shape), x)
-
-
-def flatten(x):
-    """(N, H, W, C) -> (N, H·W·C)"""
-    return x.reshape(len(x), -1)

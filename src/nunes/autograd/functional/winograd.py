@@ -75,9 +75,8 @@ class WinogradConv2d(Convolution):
         # (r, r, C/groups, O) -> (n², C/groups, O)
         self.w = parallel.matmul(self.g, self.weight.reshape(r * r, -1)).reshape(self.n**2, *self.weight.shape[2:])
         points = self.n**2 * self.tiles[0] * self.tiles[1] * self.dtype.itemsize
-        return (
-            points * (self.x.shape[3] + self.weight.shape[3]) // 4
-        )  # of what it holds: dw_k is summed over the chunks
+        # A quarter of what it holds: dw_k is summed over the chunks, which had better be few.
+        return points * (self.x.shape[3] + self.weight.shape[3]) // 4
 
     def _points(self, x):  # (N, H, W, C) -> (n², N·tiles, C)
         m, n, p, (th, tw), (images, height, width, channels) = self.m, self.n, self.padding, self.tiles, x.shape
