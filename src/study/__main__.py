@@ -1,4 +1,4 @@
-"""The command line: python -m study {report,notebook,html,readme,accelerator}. The Makefile and the Snakefile call it."""
+"""The command line: `python -m study COMMAND` (--help lists them). The Makefile and the Snakefile call it."""
 
 import argparse
 import ast

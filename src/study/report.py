@@ -161,8 +161,9 @@ def accelerator_table(folder):
     path = Path(folder) / "accelerator.csv"
     if not path.exists():
         return (
-            "JAX's training on a GPU (227 px, float32, tf32 and bfloat16, batches of 128 to 1,024): not measured, no GPU "
-            "was at hand. `.venv/bin/python -m study accelerator data/results/stanford_cars/accelerator.csv` measures it."
+            "JAX's training on a GPU (227 px, float32, tf32 and bfloat16, batches of 128 to 1,024): not measured, "
+            "no GPU was at hand. To measure: `.venv/bin/python -m study accelerator "
+            "data/results/stanford_cars/accelerator.csv`."
         )
     table = pd.read_csv(path)
     devices = f"{table.devices.iloc[0]} × {table.device.iloc[0]}"
