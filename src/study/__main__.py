@@ -78,9 +78,9 @@ def check_run(parameters):
     """Check those parameters that are a run's before a kernel is started for them."""
     config = RunConfig(**{name: value for name, value in parameters.items() if name in RUN_FIELDS})
     if config.data_dir and not config.data_dir.endswith(".npz"):
-        from study.builders import find_photographs
+        from study import layouts
 
-        find_photographs(project_path(config.data_dir))
+        layouts.find(project_path(config.data_dir))
 
 
 def parse(value):

@@ -5,24 +5,28 @@ stored S × S, S the network's size plus a margin for random crops.
 """
 
 import contextlib
+import errno
 import hashlib
+import inspect
 import io
+import shutil
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from study import rendered_cars
+from study import layouts, photographs, rendered_cars
 from study.config import ConfigError
+from study.progress import progress_bar
 
 logging.set_verbosity(logging.ERROR)  # TFDS warns that our configurations are our own
 tfds.disable_progress_bar()
 
 RENDERED_COUNTS = {"train": 4800, "validation": 400, "test": 800}
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 VALIDATION = 0.1  # the part of each training class that is set aside
 
 
@@ -33,8 +37,9 @@ class RenderedCars(tfds.core.GeneratorBasedBuilder):
 
     def __init__(self, size, data_dir):
         self.size = size
-        self.digest = _digest(Path(rendered_cars.__file__).read_text(), RENDERED_COUNTS)
+        self.digest = _digest(inspect.getsource(rendered_cars), RENDERED_COUNTS)
         self.layout = "drawn by study.rendered_cars"
+        self.splits = {split: range(count) for split, count in RENDERED_COUNTS.items()}
         super().__init__(data_dir=data_dir, config=_config(self), file_format="array_record")
 
     def _info(self):
@@ -49,66 +54,115 @@ class RenderedCars(tfds.core.GeneratorBasedBuilder):
         for index, (image, label) in enumerate(rendered_cars.render_dataset(count, self.size, seed)):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, "png", compress_level=1)
+            self.progress.update()
             yield index, {"image": buffer.getvalue(), "label": label, "file": f"{seed}/{index}"}
 
 
 class StanfordCars(tfds.core.GeneratorBasedBuilder):
-    """Photographs in one folder for each class: `{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone.
+    """Photographs in any layout of `study.layouts`, each cropped to its box if there is one.
 
-    Classes are the folders' names, sorted. Of every class a seeded, stratified part of the training photographs
-    is set aside for validation; without a `test` folder another part for test.
+    Of every class a seeded, stratified part of the training photographs is set aside for validation; without labelled
+    test photographs another part for test. What became of every photograph is counted in the metadata.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
     def __init__(self, source, size, data_dir):
-        self.source, self.size, self.skipped = Path(source), size, []
-        self.files, self.class_names, self.layout = find_photographs(source)
-        listing = sorted((path.relative_to(source).as_posix(), path.stat().st_size) for path, *_ in self.files)
-        self.digest = _digest(listing, VALIDATION)
+        self.size, self.collection = size, layouts.find(source)
+        self.layout, self.class_names = self.collection.layout, self.collection.class_names
+        self.splits = divide(self.collection)
+        listing = [(p.name, p.size, p.box, p.label, split) for split, them in self.splits.items() for p in them]
+        self.digest = _digest(listing, self.class_names, inspect.getsource(photographs))
+        self.outcomes, self.refused, self.seen = Counter(self.collection.outcomes), [], {}
         super().__init__(data_dir=data_dir, config=_config(self), file_format="array_record")
 
     def _info(self):
         return _info(self, self.size, "jpeg", self.class_names)
 
     def _split_generators(self, dl_manager):
-        splits = {"train": [], "validation": [], "test": []}
-        for path, split, label in self.files:
-            splits[split].append((path, label))
-        return {split: self._generate_examples(files) for split, files in splits.items()}
+        # Test first: of a photograph that is in two splits, the copy that stays is the one that training never sees.
+        return {split: self._generate_examples(split) for split in ("test", "validation", "train")}
 
-    def _generate_examples(self, files):
+    def _generate_examples(self, split):
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside the interpreter lock
-            for (path, label), image in zip(files, pool.map(self._shrink, files), strict=True):
-                name = path.relative_to(self.source).as_posix()
+            for photograph, result in zip(self.splits[split], pool.map(self._make, self.splits[split]), strict=True):
+                image, outcomes, content = result
+                name = photograph.name.encode("utf-8", "backslashreplace").decode()
+                if image is not None and self.seen.setdefault(content, (split, name)) != (split, name):
+                    image, outcomes = None, [f"refused: the same photograph is in {self.seen[content][0]}"]
+                self.outcomes.update(outcomes)
+                self.progress.update()
                 if image is None:
-                    self.skipped.append(name)
+                    self.refused.append(f"{name}: {outcomes[0].removeprefix('refused: ')}")
                 else:
-                    yield name, {"image": image, "label": label, "file": name}
+                    yield name, {"image": image, "label": photograph.label, "file": name}
+        self.info.metadata.update(outcomes=dict(self.outcomes), refused=self.refused)
 
-    def _shrink(self, file):
+    def _make(self, photograph):
         try:
-            with Image.open(file[0]) as image:
-                small = image.convert("RGB").resize((self.size, self.size), Image.Resampling.LANCZOS)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return None
-        buffer = io.BytesIO()
-        small.save(buffer, "jpeg", quality=92)
-        return buffer.getvalue()
+            data = photograph.read()
+        except OSError as error:
+            return None, [f"refused: {error.strerror or 'cannot be read'}"], None
+        image, outcomes = photographs.shrink(data, self.size, photograph.box, photograph.fractions)
+        return image, outcomes, (hashlib.sha256(data).digest(), photograph.box)
+
+
+def divide(collection):
+    """{split: photographs}, for a collection in which some are "train" and perhaps some "test".
+
+    The same files give the same split on every machine.
+
+    Raises:
+        ConfigError: nothing would be left for a split.
+    """
+    tested = any(each.split == "test" for each in collection.photographs)
+    splits = {"train": [], "validation": [], "test": [each for each in collection.photographs if each.split == "test"]}
+    by_class = {}
+    for each in sorted(collection.photographs, key=lambda each: each.name):
+        if each.split == "train":
+            by_class.setdefault(each.label, []).append(each)
+    for label, members in sorted(by_class.items()):
+        part = round(len(members) * VALIDATION)
+        for rank, index in enumerate(np.random.default_rng((0, label)).permutation(len(members))):
+            split = "validation" if rank < part else "test" if not tested and rank < 2 * part else "train"
+            splits[split].append(members[index])
+    if empty := [split for split, members in splits.items() if not members]:
+        raise ConfigError(
+            f"too few photographs ({len(collection.photographs)}, {collection.layout}): none would be left for "
+            f"{', '.join(empty)} (a tenth of each class, rounded, goes to validation: at least 5 in some class)"
+        )
+    return splits
 
 
 def prepare(builder):
-    """Write the array_record files unless they are there; TFDS renames them into place when they are complete."""
+    """Write the array_record files unless they are there; TFDS renames them into place when they are complete.
+
+    Raises:
+        ConfigError: a split came out empty, or the disk is full.
+    """
     if builder.data_path.exists():
         return
+    for leftover in builder.data_path.parent.glob("incomplete.*"):  # of a preparation that was killed
+        if time.time() - leftover.stat().mtime > 3600:  # else perhaps of one that runs beside
+            shutil.rmtree(leftover)
     print(f"preparing {builder.name} at {builder.size} px (once) ...", flush=True)
+    builder.progress = progress_bar(sum(map(len, builder.splits.values())), unit="image")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own messages speak of downloads
             builder.download_and_prepare(file_format="array_record")
     except AssertionError as error:  # how TFDS says that a split came out empty
         raise ConfigError(f"{builder.name}: not one readable image for some split ({error})") from None
-    for name in getattr(builder, "skipped", []):
-        print(f"skipped {name}: not a readable image", flush=True)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ConfigError(f"no space left for the prepared images in {builder.data_path.parent}") from None
+    finally:
+        builder.progress.close()
+    refused = builder.info.metadata.get("refused", [])
+    for line in refused[:10]:
+        print(f"refused {line}", flush=True)
+    if len(refused) > 10:
+        print(f"refused {len(refused) - 10} more; the data notebook counts them", flush=True)
 
 
 def _digest(*ingredients):
@@ -126,57 +180,5 @@ def _info(builder, size, encoding, class_names):
         "label": tfds.features.ClassLabel(names=list(class_names)),
         "file": tfds.features.Text(),
     }
-    return tfds.core.DatasetInfo(builder=builder, features=tfds.features.FeaturesDict(features))
-
-
-def find_photographs(source):
-    """The photographs below a folder: [(path, split, label)], the class names, and the layout in words.
-
-    Raises:
-        ConfigError: the folder does not exist, or no layout that we know is in it.
-    """
-    source = Path(source)
-    if not source.is_dir():
-        raise ConfigError(f"data_dir {str(source)!r} is not a directory")
-    by_folder = {split: _class_folders(source / split) for split in ("train", "test")}
-    if by_folder["train"]:
-        layout = (
-            "class folders, {train,test}/<class>/*.jpg" if by_folder["test"] else "class folders, train/<class>/*.jpg"
-        )
-    else:
-        by_folder = {"train": _class_folders(source), "test": {}}
-        layout = "class folders, <class>/*.jpg"
-    class_names = sorted(set(by_folder["train"]) | set(by_folder["test"]))
-    if not class_names:
-        raise ConfigError(
-            f"no photographs found in {str(source)!r}; expected train/<class>/*.jpg and test/<class>/*.jpg, "
-            "or <class>/*.jpg"
-        )
-    files = []
-    for label, name in enumerate(class_names):
-        paths = by_folder["train"].get(name, [])
-        order = np.random.default_rng((0, label)).permutation(len(paths))
-        part = round(len(paths) * VALIDATION)
-        for rank, index in enumerate(order):
-            in_test = not by_folder["test"] and part <= rank < 2 * part
-            files.append((paths[index], "validation" if rank < part else "test" if in_test else "train", label))
-        files += [(path, "test", label) for path in by_folder["test"].get(name, [])]
-    empty = {"train", "validation", "test"} - {split for _, split, _ in files}
-    if empty:
-        raise ConfigError(
-            f"too few photographs in {str(source)!r}: none would be left for {', '.join(sorted(empty))} "
-            "(a tenth of each class, rounded, goes to validation: at least 5 in some class)"
-        )
-    return files, class_names, layout
-
-
-def _class_folders(folder):
-    """{class name: its photographs, sorted}"""
-    if not folder.is_dir():
-        return {}
-    classes = {
-        each.name: sorted(path for path in each.iterdir() if path.suffix.lower() in PHOTOGRAPHS)
-        for each in folder.iterdir()
-        if each.is_dir()
-    }
-    return {name: paths for name, paths in classes.items() if paths}
+    features = tfds.features.FeaturesDict(features)
+    return tfds.core.DatasetInfo(builder=builder, features=features, metadata=tfds.core.MetadataDict())

@@ -190,8 +190,8 @@ def load_profile(name, data_dir=""):
         raise ConfigError(
             f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)"
         )
-    if data_dir and not project_path(data_dir).is_dir():
-        raise ConfigError(f"DATA_DIR {data_dir!r} is not a directory")
+    if data_dir and not project_path(data_dir).exists():
+        raise ConfigError(f"DATA_DIR {data_dir!r} does not exist")
     data_dir = data_dir and str(project_path(data_dir))
     runs = {}
     for group, settings in profile["runs"].items():

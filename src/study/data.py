@@ -5,8 +5,9 @@ Everything fits in memory as uint8. A batch is chosen by index, cropped and flip
 
 import csv
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from study.config import DATASETS, LABELS, PROJECT, ConfigError, check_choice
 
 @dataclass(frozen=True)
 class Split:
-    """Some examples: `images` (N, S, S, 3) uint8 and `labels` (N,) int64."""
+    """Some examples: `images` (N, S, S, 3) uint8, `labels` (N,) int64, and the names of the files they came from."""
 
     images: np.ndarray
     labels: np.ndarray
+    files: tuple = ()
 
     def __len__(self):
         return len(self.labels)
@@ -39,6 +41,10 @@ class Dataset:
     test: Split
     source: str  # what was read, in words
     digest: str  # of what was read: equal digests, equal data
+    outcomes: dict = field(
+        default_factory=dict
+    )  # what became of the photographs: {"as it was": 7000, "refused: empty file": 1, ...}
+    refused: list = field(default_factory=list)  # "file: why"
 
     @property
     def counts(self):
@@ -68,25 +74,29 @@ def load_dataset(name, data_dir=None, label="body", image_size=67):
     check_choice("dataset", name, DATASETS)
     check_choice("label", label, LABELS)
     if data_dir and Path(data_dir).suffix == ".npz":
-        stored, class_names, source, digest = _load_npz(data_dir, name, image_size)
+        stored, class_names, about = _load_npz(data_dir, name, image_size)
     else:
-        stored, class_names, source, digest = _load_prepared(name, data_dir, stored_size(image_size))
+        stored, class_names, about = _load_prepared(name, data_dir, stored_size(image_size))
     if name == "stanford_cars" and label != "model":
         class_names, mapping = _group_classes(class_names, label)
     else:
         mapping = np.arange(len(class_names))
-    splits = {split: Split(_decode(images), mapping[labels]) for split, (images, labels) in stored.items()}
-    return Dataset(name, label, image_size, class_names, **splits, source=source, digest=digest)
+    splits = {
+        split: Split(_decode(images, stored_size(image_size)), mapping[labels], files)
+        for split, (images, labels, files) in stored.items()
+    }
+    return Dataset(name, label, image_size, class_names, **splits, **about)
 
 
 def save(path, name, data_dir=None, image_size=67):
     """Write a prepared dataset into one `.npz` for a machine without TFDS: the compressed images, back to back."""
-    stored, class_names, source, digest = _load_prepared(name, data_dir, stored_size(image_size))
-    arrays = {"about": np.array([name, str(image_size), source, digest]), "class_names": np.array(class_names)}
-    for split, (images, labels) in stored.items():
+    stored, class_names, about = _load_prepared(name, data_dir, stored_size(image_size))
+    about = json.dumps(about | {"name": name, "image_size": image_size})
+    arrays = {"about": np.array(about), "class_names": np.array(class_names)}
+    for split, (images, labels, files) in stored.items():
         arrays[f"{split}_bytes"] = np.frombuffer(b"".join(images), np.uint8)
         arrays[f"{split}_ends"] = np.cumsum([len(image) for image in images])
-        arrays[f"{split}_labels"] = labels
+        arrays[f"{split}_labels"], arrays[f"{split}_files"] = labels, np.array(files)
     np.savez(path, **arrays)
 
 
@@ -94,19 +104,20 @@ def _load_npz(path, name, image_size):
     if not Path(path).is_file():
         raise ConfigError(f"data_dir {str(path)!r} does not exist")
     with np.load(path, allow_pickle=False) as arrays:
-        stored_name, size, source, digest = map(str, arrays["about"])
-        if (stored_name, int(size)) != (name, image_size):
+        about = json.loads(str(arrays["about"]))
+        stored_name, size = about.pop("name"), about.pop("image_size")
+        if (stored_name, size) != (name, image_size):
             raise ConfigError(f"{path} holds {stored_name} for {size} px, not {name} for {image_size} px")
         stored = {}
         for split in ("train", "validation", "test"):
             ends = arrays[f"{split}_ends"][:-1]
             images = [part.tobytes() for part in np.split(arrays[f"{split}_bytes"], ends)]
-            stored[split] = images, arrays[f"{split}_labels"]
-        return stored, [str(each) for each in arrays["class_names"]], source, digest
+            stored[split] = images, arrays[f"{split}_labels"], arrays[f"{split}_files"].tolist()
+        return stored, [str(each) for each in arrays["class_names"]], about
 
 
 def _load_prepared(name, data_dir, size):
-    """{split: (compressed images, labels)}, class names, source and digest, from TFDS."""
+    """{split: (compressed images, labels, files)}, class names, and what is known of them, from TFDS."""
     import tensorflow_datasets as tfds  # here: a bare machine trains from an .npz without it
 
     from study import builders
@@ -122,18 +133,24 @@ def _load_prepared(name, data_dir, size):
     stored = {}
     for split in ("train", "validation", "test"):
         examples = list(builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()}))
-        stored[split] = [each["image"] for each in examples], np.array([each["label"] for each in examples])
-    return stored, builder.info.features["label"].names, builder.layout, builder.digest
+        images, labels, files = ([each[key] for each in examples] for key in ("image", "label", "file"))
+        stored[split] = images, np.array(labels), [file.decode() for file in files]
+    about = {"source": builder.layout, "digest": builder.digest}
+    about |= {key: builder.info.metadata.get(key, kind()) for key, kind in (("outcomes", dict), ("refused", list))}
+    return stored, builder.info.features["label"].names, about
 
 
-def _decode(images):
-    """Compressed images -> (N, S, S, 3) uint8."""
+def _decode(images, size):
+    """Compressed images -> (N, size, size, 3) uint8."""
+    decoded = np.empty((len(images), size, size, 3), np.uint8)
 
-    def decode(image):
-        return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+    def decode(index):
+        decoded[index] = Image.open(io.BytesIO(images[index])).convert("RGB")
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(decode, images)))
+        for _ in pool.map(decode, range(len(images))):
+            pass
+    return decoded
 
 
 def _group_classes(class_names, label):
@@ -174,14 +191,19 @@ def center_crop(images, size):
     return images[:, first : first + size, first : first + size]
 
 
-def batches(split, size, batch_size, generator, augmented=True):
+def batches(split, size, batch_size, seed, epoch=0, augmented=True, start=0):
     """One epoch in random order: (images, labels) with images (batch_size, size, size, 3) uint8.
 
-    The last, incomplete batch is left out: all steps are of one size, and compiled once.
+    The order depends on the seed and the epoch, crops and flips on the batch's index besides: from `start` on the
+    batches are the same as without it. The last, incomplete batch is left out: all steps are of one size, and compiled
+    once.
     """
-    order = generator.permutation(len(split))
-    for start in range(0, len(order) - batch_size + 1, batch_size):
-        chosen = order[start : start + batch_size]
+    order = np.random.default_rng((seed, epoch)).permutation(len(split))
+    for index in range(start, len(order) // batch_size):
+        chosen = order[index * batch_size : (index + 1) * batch_size]
         images = split.images[chosen]
-        images = augment(images, size, generator) if augmented else center_crop(images, size)
+        if augmented:
+            images = augment(images, size, np.random.default_rng((seed, epoch, index)))
+        else:
+            images = center_crop(images, size)
         yield images, split.labels[chosen]

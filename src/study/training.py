@@ -7,10 +7,8 @@ how to predict, and what its state is.
 import contextlib
 import json
 import os
-import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -26,6 +24,7 @@ from nunes import Tensor, no_grad, optimizers
 from nunes.models import AlexNet
 from study import data
 from study.config import ConfigError
+from study.progress import progress_bar
 from study.results import Result, describe_machine, peak_memory
 
 
@@ -191,9 +190,8 @@ def train(config, checkpoint=None):
     progress = progress_bar(config.epochs * steps_per_epoch, len(rows) * steps_per_epoch)
     for epoch in range(len(rows), config.epochs):
         start, losses = time.perf_counter(), []
-        generator = np.random.default_rng((config.seed, epoch))
         for images, labels in data.batches(
-            dataset.train, config.image_size, config.batch_size, generator, config.augment
+            dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment
         ):
             losses.append(backend.step(normalise(images), labels))
             progress.update()
@@ -246,15 +244,6 @@ def train(config, checkpoint=None):
         "peak_memory_mb": peak_memory(),
     }
     return Result(config.to_dict(), history, summary, dataset.test.labels, logits)
-
-
-def progress_bar(total, done):
-    """A live bar for a person at a terminal; elsewhere the line that `train` prints an epoch is enough."""
-    try:
-        from tqdm import tqdm
-    except ImportError:  # on a bare machine
-        return SimpleNamespace(update=lambda: None, clear=lambda: None, close=lambda: None)
-    return tqdm(total=total, initial=done, unit="step", disable=not sys.stderr.isatty())
 
 
 def _save(checkpoint, identity, backend, rows):

@@ -74,8 +74,8 @@ def test_both_backends_follow_one_path(optimizer):
 def test_seed_and_epoch_decide_the_order_of_the_batches(monkeypatch):
     orders, batches = {}, data.batches
 
-    def spy(split, size, batch_size, generator, augmented):
-        drawn = list(batches(split, size, batch_size, generator, augmented))
+    def spy(*arguments):
+        drawn = list(batches(*arguments))
         orders.setdefault(config.seed, []).append(
             np.concatenate([images.ravel()[:50] for images, _ in drawn]).tobytes()
         )

@@ -1,0 +1,70 @@
+"""Archives of photographs, unpacked once under `data/raw/`, and never outside it."""
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from study.config import PROJECT, ConfigError
+
+SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz")
+
+
+def is_archive(path):
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def unpack(archives, beside=()):
+    """Unpack archives into one folder and copy the files `beside` them; returns the folder.
+
+    It is made under another name and renamed when it is complete. It is named after what is in it: the same archives
+    are unpacked once.
+
+    Raises:
+        ConfigError: an archive is damaged, has members that would lie outside the folder, or needs more space than
+            there is. Nothing is left behind.
+    """
+    about = repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (*archives, *beside)])
+    target = (
+        PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
+    )
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="incomplete-", dir=target.parent) as partial:
+        folder = Path(partial) / target.name
+        folder.mkdir()
+        for path in archives:
+            print(f"unpacking {path.name} into {target} (once) ...", flush=True)
+            try:
+                _unpack(path, folder)
+            except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                raise ConfigError(f"cannot unpack {str(path)!r}: {error}") from None
+        for path in beside:
+            shutil.copy(path, folder)
+        folder.rename(target)
+    return target
+
+
+def _unpack(path, folder):
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check(path, folder, [(each.filename, each.file_size) for each in members])
+            archive.extractall(folder)
+    else:
+        with tarfile.open(path) as archive:
+            _check(path, folder, [(each.name, each.size) for each in archive])
+            archive.extractall(folder, filter="data")  # refuses links that lead out, devices, and odd permissions
+
+
+def _check(path, folder, members):
+    for name, _ in members:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[:1]:
+            raise ConfigError(f"{str(path)!r} is not safe: its member {name!r} would lie outside the folder")
+    needed, free = sum(size for _, size in members), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ConfigError(f"{str(path)!r} needs {needed / 1e9:.1f} GB of space, {folder} has {free / 1e9:.1f}")

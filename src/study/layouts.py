@@ -1,0 +1,302 @@
+"""Stanford Cars as people have it: `find` recognises a folder or an archive, and lists its photographs.
+
+A layout is a function from a folder to a `Collection`, or None if the folder is not of that layout; `LAYOUTS` has them
+in the order in which they are tried. The official annotations are MATLAB files: classes are counted from 1, boxes are
+pixels counted from 1, both ends included.
+"""
+
+import csv
+import functools
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from study.archives import is_archive, unpack
+from study.config import ConfigError
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+KNOWN = """what is known: cars_train/ and cars_test/ with their .mat files (also nested, also flat); car_ims/ with \
+cars_annos.mat; train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg; *.parquet; a cars196 prepared by TFDS; \
+archives of these"""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One photograph and what is known of it before it is opened."""
+
+    name: str  # where it lies, below the collection's folder
+    label: int  # index among the class names
+    split: str  # "train" or "test"
+    read: Callable[[], bytes] = field(compare=False)
+    box: tuple | None = None  # left, top, right, bottom of the car: pixels, or fractions of the sides
+    fractions: bool = False
+    size: int = 0  # bytes, where known without reading it: a changed file is another collection
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The photographs of one folder."""
+
+    layout: str  # in words
+    class_names: list
+    photographs: list
+    outcomes: Counter  # {what: how many} of what was left out already
+
+
+class Folder:
+    """What lies in a folder and below: its files by their path, links that lead out and unreadable folders apart."""
+
+    def __init__(self, root):
+        self.root, self.files, self.outcomes = Path(root).resolve(), {}, Counter()
+        for here, folders, names in os.walk(self.root, onerror=self._unreadable):
+            folders.sort()
+            for folder in folders:
+                if Path(here, folder).is_symlink():
+                    self.outcomes["links to folders, not followed"] += 1
+            for name in sorted(names):
+                path = Path(here, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+                    self.outcomes["links that lead out of the folder"] += 1
+                elif path.is_file():
+                    self.files[path.relative_to(self.root).as_posix()] = path
+
+    def _unreadable(self, error):
+        if Path(error.filename) == self.root:
+            raise ConfigError(f"cannot read {error.filename!r}: {error.strerror}")
+        self.outcomes["unreadable folders"] += 1
+
+    def named(self, *names):
+        """The first file of one of these names, the least nested one, or None."""
+        found = [
+            (name.count("/"), names.index(path.name), path) for name, path in self.files.items() if path.name in names
+        ]
+        return min(found)[2] if found else None
+
+    def images(self, folder):
+        """{file name: path} of the pictures in the folders of that name, or in the folder of that name inside them."""
+        return {path.name: path for path in self.files.values() if path.parent.name == folder and is_image(path)}
+
+
+def is_image(path):
+    return path.suffix.lower() in SUFFIXES
+
+
+def find(source):
+    """Recognise a folder or an archive of Stanford Cars.
+
+    Raises:
+        ConfigError: it does not exist, is none of the layouts, or is one that cannot be read here; one line.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise ConfigError(f"data_dir {str(source)!r} does not exist")
+    if source.is_file():
+        if not is_archive(source):
+            raise ConfigError(
+                f"data_dir {str(source)!r} is neither a folder nor an archive (.zip, .tar, .tgz, .tar.gz)"
+            )
+        return find(unpack([source]))
+    folder = Folder(source)
+    for layout in LAYOUTS:
+        if collection := layout(folder):
+            if not collection.photographs:
+                break
+            return collection
+    if archives := sorted(path for path in folder.files.values() if is_archive(path)):
+        return find(unpack(archives, beside=[path for path in folder.files.values() if path.suffix == ".mat"]))
+    raise ConfigError(f"no photographs found in {str(source)!r}; {KNOWN}")
+
+
+def official(folder):
+    """`cars_train/` and `cars_test/`, as torchvision's or Kaggle's, the annotations in `devkit/` or beside."""
+    train = folder.named("cars_train_annos.mat")
+    if not train:
+        return None
+    test = folder.named("cars_test_annos_withlabels.mat", "cars_test_annos_withlabels_eval.mat", "cars_test_annos.mat")
+    meta = folder.named("cars_meta.mat")
+    class_names = _matlab(meta, "class_names") if meta else _official_names()
+    outcomes, photographs = Counter(folder.outcomes), []
+    for split, path in (("train", train), ("test", test)):
+        images = folder.images(f"cars_{split}")
+        if not images and split == "train":
+            raise ConfigError(f"{str(folder.root)!r} has annotations ({train.name}) but no photographs in cars_train/")
+        annotations = _matlab(path, "annotations") if path else []
+        photographs += _annotated(
+            annotations, images, "fname", lambda _, split=split: split, class_names, folder, outcomes
+        )
+    nested = "nested " if any("cars_train/cars_train/" in name for name in folder.files) else ""
+    flat = "" if train.parent.name == "devkit" else ", .mat files beside"
+    labels = "official test labels" if any(p.split == "test" for p in photographs) else "no test labels"
+    layout = f"{nested}cars_train/ and cars_test/{flat}, official annotations, {labels}"
+    return Collection(layout, class_names, photographs, outcomes)
+
+
+def merged(folder):
+    """`car_ims/` and `cars_annos.mat`."""
+    path = folder.named("cars_annos.mat")
+    if not path:
+        return None
+    class_names, outcomes = _matlab(path, "class_names"), Counter(folder.outcomes)
+    split = {0: "train", 1: "test"}
+    photographs = _annotated(
+        _matlab(path, "annotations"), folder.images("car_ims"), "relative_im_path", lambda each: split[int(each["test"])],
+        class_names, folder, outcomes,
+    )  # fmt: skip
+    return Collection("car_ims/ with cars_annos.mat, official annotations", class_names, photographs, outcomes)
+
+
+def parquet(folder):
+    """Parquet shards as on Hugging Face: columns `image` (its bytes) and `label`; the split is in the file's name."""
+    shards = [(name, path) for name, path in folder.files.items() if path.suffix == ".parquet"]
+    if not shards:
+        return None
+    import pyarrow.parquet as pq
+
+    photographs, class_names = [], None
+    for name, path in shards:
+        shard = _Shard(path)
+        if not {"image", "label"} <= set(shard.file.schema_arrow.names):
+            raise ConfigError(
+                f"{str(path)!r} has no columns 'image' and 'label'; it has {shard.file.schema_arrow.names}"
+            )
+        about = json.loads((shard.file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
+        class_names = class_names or names or _official_names()
+        split = "test" if path.name.startswith(("test", "validation")) else "train"
+        size = path.stat().st_size
+        for row, label in enumerate(pq.read_table(path, columns=["label"])["label"].to_pylist()):
+            read = functools.partial(shard.read, row)
+            photographs.append(Photograph(f"{name}/{row}", _class(label, class_names, name), split, read, size=size))
+    return Collection("Parquet shards", class_names, photographs, Counter(folder.outcomes))
+
+
+class _Shard:
+    """A Parquet file of which one group of rows is in memory at a time."""
+
+    def __init__(self, path):
+        import pyarrow.parquet as pq
+
+        self.file, self.lock, self.group, self.images = pq.ParquetFile(path), threading.Lock(), None, []
+        sizes = [self.file.metadata.row_group(index).num_rows for index in range(self.file.num_row_groups)]
+        self.ends = np.cumsum(sizes)
+
+    def read(self, row):
+        group = int(np.searchsorted(self.ends, row, side="right"))
+        with self.lock:
+            if group != self.group:
+                self.group = group
+                self.images = self.file.read_row_group(group, columns=["image"])["image"]
+            image = self.images[row - int(self.ends[group]) + len(self.images)].as_py()
+        return (image["bytes"] if isinstance(image, dict) else image) or b""
+
+
+def prepared(folder):
+    """A `cars196` (or `stanford_cars`) that TFDS has prepared, in array_record form."""
+    path = folder.named("features.json")
+    if not path or not folder.named("dataset_info.json"):
+        return None
+    here = path.parent
+    about = json.loads((here / "dataset_info.json").read_text())
+    if (form := about.get("fileFormat", "tfrecord")) != "array_record":
+        raise ConfigError(
+            f"{str(here)!r} was prepared as {form}, which only TensorFlow reads; where TensorFlow is installed, run: "
+            f"tfds convert_format --dataset_dir={here} --out_file_format=array_record --out_path=NEW_FOLDER"
+        )
+    import tensorflow_datasets as tfds  # here: it takes seconds, and the other layouts do without
+
+    builder, photographs = tfds.builder_from_directory(here), []
+    for split in builder.info.splits:
+        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        for index, each in enumerate(source):
+            box = each.get("bbox")
+            photographs.append(
+                Photograph(
+                    f"{split}/{index}",
+                    int(each["label"]),
+                    "test" if split == "test" else "train",
+                    lambda source=source, index=index: source[index]["image"],
+                    None if box is None else tuple(float(box[side]) for side in (1, 0, 3, 2)),  # ymin, xmin, ymax, xmax
+                    fractions=True,
+                    size=len(each["image"]),
+                )
+            )
+    layout = f"{builder.info.full_name}, prepared by TFDS"
+    return Collection(layout, builder.info.features["label"].names, photographs, Counter(folder.outcomes))
+
+
+def class_folders(folder):
+    """`{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone; the outermost folders of pictures count."""
+    by_class = {}
+    for name, path in folder.files.items():
+        if is_image(path) and len(parts := Path(name).parts) >= 2:
+            split = parts[-3] if len(parts) > 2 and parts[-3] in ("train", "test") else ""
+            by_class.setdefault((split, parts[-2]), []).append((name, path))
+    if any(split for split, _ in by_class):
+        folder.outcomes["pictures outside train/ and test/"] += sum(len(v) for (s, _), v in by_class.items() if not s)
+        by_class = {key: files for key, files in by_class.items() if key[0]}
+    class_names, photographs = sorted({name for _, name in by_class}), []
+    for (split, name), files in sorted(by_class.items()):
+        for each, path in files:
+            label = class_names.index(name)
+            photographs.append(Photograph(each, label, split or "train", path.read_bytes, size=path.stat().st_size))
+    form = {split for split, _ in by_class}
+    layout = "class folders, " + (
+        "<class>/*.jpg" if form == {""} else f"{{{','.join(sorted(form, reverse=True))}}}/<class>/*.jpg"
+    )
+    return Collection(layout.replace("{train}", "train"), class_names, photographs, +folder.outcomes)
+
+
+LAYOUTS = (prepared, official, merged, parquet, class_folders)
+
+
+def _matlab(path, name):
+    """A variable of a MATLAB file: a list of str or of dicts."""
+    from scipy.io import loadmat
+
+    try:
+        value = loadmat(path, simplify_cells=True)[name]
+    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
+        raise ConfigError(f"{str(path)!r} is not the MATLAB file that it should be: {error!r}") from None
+    return [value] if isinstance(value, dict | str) else list(value)
+
+
+def _annotated(annotations, images, column, split_of, class_names, folder, outcomes):
+    """The photographs of a list of annotations; counts what is only on one side."""
+    images, photographs = dict(images), []
+    for each in annotations:
+        path = images.pop(Path(each[column]).name, None)
+        if path is None:
+            outcomes["annotations without a file"] += 1
+        elif "class" not in each:
+            outcomes["test photographs without a label"] += 1
+        else:
+            left, top, right, bottom = (int(each[f"bbox_{side}"]) for side in ("x1", "y1", "x2", "y2"))
+            photographs.append(
+                Photograph(
+                    path.relative_to(folder.root).as_posix(),
+                    _class(int(each["class"]) - 1, class_names, path.name),
+                    split_of(each),
+                    path.read_bytes,
+                    (left - 1, top - 1, right, bottom),
+                    size=path.stat().st_size,
+                )
+            )
+    outcomes["files without annotation"] += len(images)
+    return photographs
+
+
+def _class(label, class_names, where):
+    if not 0 <= label < len(class_names):
+        raise ConfigError(f"{where}: class {label} is none of the {len(class_names)} classes")
+    return label
+
+
+def _official_names():
+    with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
+        return [row["class_name"] for row in csv.DictReader(file)]

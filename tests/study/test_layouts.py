@@ -1,0 +1,283 @@
+"""Every layout in which people have Stanford Cars, in tiny made-up copies; and archives of them."""
+
+import json
+import shutil
+import tarfile
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from study import archives, data, layouts
+from study.config import ConfigError
+
+CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012", "Ram C/V Cargo Van Minivan 2012"]
+COUNT = 20  # photographs of each class and split
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """Prepare and unpack in a folder of this test."""
+    monkeypatch.setattr(data, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr(archives, "PROJECT", tmp_path / "project")
+    return tmp_path / "project"
+
+
+def photograph(path, index, label):
+    """40 × 30 pixels, no two alike: the car, in a colour for its class, in a box, a black frame around."""
+    image = Image.new("RGB", (40, 30))
+    image.paste(((250, 60, 60), (60, 250, 60), (60, 60, 250))[label], (10, 5, 30, 25))
+    image.putpixel((0, 0), (index % 256, index // 256 * 50, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path.with_suffix(".png"))
+    path.with_suffix(".png").rename(path)  # PNG inside: the frame stays black
+
+
+def annotation(name, label, key="fname", **more):
+    return {"bbox_x1": 11, "bbox_y1": 6, "bbox_x2": 30, "bbox_y2": 25, "class": label + 1, key: name, **more}
+
+
+def mat(path, annotations=None, class_names=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if annotations is not None:
+        keys = list(annotations[0])
+        table = np.array([tuple(each[key] for key in keys) for each in annotations], dtype=[(key, "O") for key in keys])
+        savemat(
+            path, {"annotations": table[None]} | ({"class_names": np.array([class_names], "O")} if class_names else {})
+        )
+    else:
+        savemat(path, {"class_names": np.array([class_names], "O")})
+
+
+def make_official(root, images="cars_{}", devkit="devkit", labels="cars_test_annos_withlabels.mat"):
+    for split in ("train", "test"):
+        annotations = []
+        for index in range(3 * COUNT):
+            photograph(
+                root / images.format(split, split) / f"{index:05}.jpg", index + 100 * (split == "test"), index % 3
+            )
+            annotations.append(annotation(f"{index:05}.jpg", index % 3))
+        if split == "test" and labels == "cars_test_annos.mat":
+            annotations = [{key: value for key, value in each.items() if key != "class"} for each in annotations]
+        mat(root / devkit / ("cars_train_annos.mat" if split == "train" else labels), annotations)
+    mat(root / devkit / "cars_meta.mat", class_names=CLASSES)
+
+
+def make_merged(root):
+    annotations = []
+    for index in range(6 * COUNT):
+        photograph(root / "car_ims" / f"{index:06}.jpg", index, index % 3)
+        annotations.append(
+            annotation(f"car_ims/{index:06}.jpg", index % 3, "relative_im_path", test=int(index >= 3 * COUNT))
+        )
+    mat(root / "cars_annos.mat", annotations, CLASSES)
+
+
+def make_folders(root, form):
+    for split in ("train", "test"):
+        for index in range(3 * COUNT):
+            name = CLASSES[index % 3].replace("/", "-")
+            photograph(
+                root / form.format(split=split, name=name) / f"{split}{index}.jpg",
+                index + 100 * (split == "test"),
+                index % 3,
+            )
+
+
+def make_parquet(root):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    make_folders(root / "tmp", "{split}/{name}")
+    info = {
+        "info": {"features": {"label": {"names": [name.replace("/", "-") for name in CLASSES], "_type": "ClassLabel"}}}
+    }
+    for split in ("train", "test"):
+        rows = []
+        for label, name in enumerate(CLASSES):
+            for path in sorted((root / "tmp" / split / name.replace("/", "-")).iterdir()):
+                rows.append({"image": {"bytes": path.read_bytes(), "path": path.name}, "label": label})
+        table = pa.Table.from_pandas(pd.DataFrame(rows)).replace_schema_metadata({"huggingface": json.dumps(info)})
+        (root / "data").mkdir(exist_ok=True)
+        pq.write_table(table, root / "data" / f"{split}-00000-of-00001.parquet", row_group_size=7)
+    shutil.rmtree(root / "tmp")
+
+
+MAKERS = {
+    "torchvision": (make_official, "cars_train/ and cars_test/, official annotations, official test labels", True),
+    "Kaggle": (lambda root: make_official(root, "cars_{}/cars_{}"), "nested cars_train/", True),
+    "flat": (
+        lambda root: make_official(root, devkit="", labels="cars_test_annos_withlabels_eval.mat"),
+        ".mat files beside", True,
+    ),
+    "merged": (make_merged, "car_ims/ with cars_annos.mat", True),
+    "folders": (lambda root: make_folders(root, "{split}/{name}"), "class folders, {train,test}/<class>/*.jpg", False),
+    "nested folders": (
+        lambda root: make_folders(root, "car_data/car_data/{split}/{name}"), "class folders, {train,test}/", False,
+    ),
+    "Parquet": (make_parquet, "Parquet shards", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_layout_is_recognised_from_the_folder_alone(name, tmp_path):
+    make, words, boxed = MAKERS[name]
+    make(tmp_path / "cars")
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert words in cars.source
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert [each.replace("/", "-") for each in cars.class_names] == [each.replace("/", "-") for each in CLASSES]
+    for split in (cars.train, cars.validation, cars.test):
+        middle = split.images[:, 37, 37].astype(int)
+        assert (middle.argmax(axis=1) == split.labels).all()  # red, green, blue: the labels are the photographs'
+        corners = split.images[:, 2, 2].max(axis=1)
+        assert (corners > 200).all() if boxed else (corners < 100).all()  # cropped to the box, or not
+    assert not cars.refused
+    assert sum(cars.outcomes.values()) == 120
+
+
+def test_without_test_labels_a_part_of_train_is_test(tmp_path):
+    make_official(tmp_path, labels="cars_test_annos.mat")
+    cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
+    assert cars.counts == {"train": 48, "validation": 6, "test": 6}
+    assert "no test labels" in cars.source
+    assert cars.outcomes["test photographs without a label"] == 60
+
+
+def test_one_folder_a_class(tmp_path):
+    make_folders(tmp_path, "{name}")
+    cars = data.load_dataset("stanford_cars", tmp_path, "body", 67)
+    assert cars.counts == {"train": 96, "validation": 12, "test": 12}
+    assert cars.source == "class folders, <class>/*.jpg"
+
+
+def test_annotations_and_files_that_do_not_match_are_counted(tmp_path):
+    make_official(tmp_path)
+    (tmp_path / "cars_train" / "00003.jpg").unlink()
+    photograph(tmp_path / "cars_test" / "99999.jpg", 999, 0)
+    cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
+    assert cars.outcomes["annotations without a file"] == 1
+    assert cars.outcomes["files without annotation"] == 1
+    assert sum(cars.counts.values()) == 119
+
+
+def test_a_cars196_prepared_by_tfds_is_read_as_it_is(tmp_path):
+    import tensorflow_datasets as tfds
+
+    class Cars196(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("2.1.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=CLASSES),
+                "bbox": tfds.features.BBoxFeature(),
+            }
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split) for split in ("train", "test")}
+
+        def _generate_examples(self, split):
+            for index in range(3 * COUNT):
+                path = tmp_path / "pictures" / f"{split}{index}.jpg"
+                photograph(path, index + 100 * (split == "test"), index % 3)
+                box = tfds.features.BBox(ymin=5 / 30, xmin=10 / 40, ymax=25 / 30, xmax=30 / 40)
+                yield index, {"image": path.read_bytes(), "label": index % 3, "bbox": box}
+
+    builder = Cars196(data_dir=tmp_path / "tfds", file_format="array_record")
+    builder.download_and_prepare()
+    cars = data.load_dataset("stanford_cars", tmp_path / "tfds", "model", 67)
+    assert "cars196/2.1.0, prepared by TFDS" in cars.source
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert (cars.train.images[:, 37, 37].argmax(axis=1) == cars.train.labels).all()
+    assert (cars.train.images[:, 2, 2].max(axis=1) > 200).all()
+    about = builder.data_path / "dataset_info.json"
+    about.write_text(about.read_text().replace('"array_record"', '"tfrecord"'))
+    with pytest.raises(
+        ConfigError, match=r"was prepared as tfrecord, which only TensorFlow reads.*tfds convert_format"
+    ):
+        data.load_dataset("stanford_cars", tmp_path / "tfds", "model", 67)
+
+
+@pytest.mark.parametrize("form", ["zip", "tgz"])
+def test_archives_are_unpacked_once(form, tmp_path, project, capsys):
+    make_official(tmp_path / "cars")
+    (tmp_path / "archives").mkdir()
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / "archives" / "archive.zip", "w") as archive:
+            for path in sorted((tmp_path / "cars").rglob("*.*")):
+                archive.write(path, path.relative_to(tmp_path / "cars"))
+    else:  # as they were downloaded: three archives, the test labels beside
+        for name in ("cars_train", "cars_test", "devkit"):
+            with tarfile.open(tmp_path / "archives" / f"{name}.tgz", "w:gz") as archive:
+                archive.add(tmp_path / "cars" / name, name)
+    for _ in range(2):
+        cars = data.load_dataset("stanford_cars", tmp_path / "archives", "model", 67)
+        assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert capsys.readouterr().out.count("unpacking") == (1 if form == "zip" else 3)
+    if form == "zip":  # or the archive itself
+        assert (
+            data.load_dataset("stanford_cars", tmp_path / "archives" / "archive.zip", "model", 67).digest == cars.digest
+        )
+    assert [path.name.split("-")[0] for path in (project / "data" / "raw").iterdir()] == [
+        "archive" if form == "zip" else "cars_test"
+    ]
+
+
+@pytest.mark.parametrize("name", ["../escaped.jpg", "/tmp/escaped.jpg", "a/../../escaped.jpg", "..\\escaped.jpg"])
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_an_archive_that_would_write_elsewhere_is_refused(form, name, tmp_path, project):
+    photograph(tmp_path / "one.jpg", 0, 0)
+    path = tmp_path / f"cars.{form}"
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / "one.jpg", "fine/one.jpg")
+            info = zipfile.ZipInfo("x")
+            info.filename = name
+            archive.writestr(info, b"")
+    else:
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "one.jpg", "fine/one.jpg")
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(ConfigError, match=r"is not safe: its member '.*escaped\.jpg' would lie outside the folder"):
+        layouts.find(path)
+    assert not list((project / "data" / "raw").iterdir())
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_archives_that_are_damaged_or_too_large(tmp_path, project, monkeypatch):
+    photograph(tmp_path / "train" / "a" / "one.jpg", 0, 0)
+    with tarfile.open(tmp_path / "cars.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "train", "train")
+    whole = (tmp_path / "cars.tgz").read_bytes()
+    (tmp_path / "half.tgz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "not.zip").write_bytes(b"not an archive")
+    for name in ("half.tgz", "not.zip"):
+        with pytest.raises(ConfigError, match=rf"cannot unpack '.*{name}'"):
+            layouts.find(tmp_path / name)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(ConfigError, match=r"needs 0\.0 GB of space, .* has 0\.0"):
+        layouts.find(tmp_path / "cars.tgz")
+    assert not list((project / "data" / "raw").iterdir())
+
+
+def test_what_is_none_of_them(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere' does not exist"):
+        layouts.find(tmp_path / "nowhere")
+    (tmp_path / "text.txt").write_text("hello")
+    with pytest.raises(ConfigError, match="is neither a folder nor an archive"):
+        layouts.find(tmp_path / "text.txt")
+    with pytest.raises(ConfigError, match=r"no photographs found in .* what is known: cars_train/"):
+        layouts.find(tmp_path)
+    (tmp_path / "cars_train_annos.mat").write_bytes(b"nonsense")
+    with pytest.raises(
+        ConfigError, match=r"has annotations \(cars_train_annos.mat\) but no photographs in cars_train/"
+    ):
+        layouts.find(tmp_path)
+    photograph(tmp_path / "cars_train" / "00001.jpg", 0, 0)
+    with pytest.raises(ConfigError, match="is not the MATLAB file that it should be"):
+        layouts.find(tmp_path)
