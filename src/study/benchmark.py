@@ -7,6 +7,7 @@ interleaved, so that a disturbance of the machine strikes all alike; ratios hold
 import functools
 import importlib
 import importlib.util
+import itertools
 import multiprocessing
 import re
 import time
@@ -98,6 +99,17 @@ def pytorch_step(images, labels, width, groups, norm):
         torch.nn.functional.cross_entropy(model(batch), targets).backward()
 
     return step
+
+
+def input_pipeline(images, labels, width, groups, norm):
+    """Draw the next batch, crop, flip and normalise it: what happens between two steps of training."""
+    from study import data
+
+    count, size, *_ = images.shape
+    stored = np.random.default_rng(0).integers(0, 256, (8 * count, *[data.stored_size(size)] * 2, 3), np.uint8)
+    split, (mean, std) = data.Split(stored, np.arange(len(stored))), data.normalisation(stored)
+    batches = (batch for epoch in itertools.count() for batch in data.batches(split, size, count, 0, epoch))
+    return lambda: (next(batches)[0] - mean) / std
 
 
 def gemm_floor(images, labels, width, groups, norm):
@@ -195,6 +207,7 @@ IMPLEMENTATIONS = {
     "JAX": ("alexjax", jax_step, jax_update),
     "PyTorch": ("torch", pytorch_step, pytorch_update),
     "GEMM floor": ("numpy", gemm_floor, None),
+    "input pipeline": ("study.data", input_pipeline, None),
     "memory floor": ("nunes.models", None, memory_floor),
 }
 
@@ -303,6 +316,9 @@ def targets(table):
     rows = [(what, seconds[a] / seconds[b], f"≤ {most}") for what, a, b, most in ratios if {a, b} <= set(seconds.index)]
     if {(old, "NumPy"), (old, "PyTorch")} <= set(seconds.index):
         rows.append(("peak memory, NumPy / PyTorch", memory_mb[old, "NumPy"] / memory_mb[old, "PyTorch"], "≤ 1.0"))
+    if (old, "input pipeline") in seconds.index:
+        fastest = min(seconds[old, name] for name in ("NumPy", "JAX", "PyTorch") if (old, name) in seconds.index)
+        rows.append(("input pipeline / fastest training", fastest / seconds[old, "input pipeline"], "≥ 5"))
     if ("threads", "NumPy") in seconds.index:
         speed_up = seconds["threads", "NumPy, 1 thread"] / seconds["threads", "NumPy"]
         rows.append(("NumPy, 1 thread / all cores", speed_up, "≥ 1.7"))

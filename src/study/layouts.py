@@ -143,11 +143,12 @@ def merged(folder):
     if not path:
         return None
     class_names, outcomes = _matlab(path, "class_names"), Counter(folder.outcomes)
-    split = {0: "train", 1: "test"}
-    photographs = _annotated(
-        _matlab(path, "annotations"), folder.images("car_ims"), "relative_im_path", lambda each: split[int(each["test"])],
-        class_names, folder, outcomes,
-    )  # fmt: skip
+    annotations, images = _matlab(path, "annotations"), folder.images("car_ims")
+
+    def split(annotation):
+        return "test" if annotation["test"] else "train"
+
+    photographs = _annotated(annotations, images, "relative_im_path", split, class_names, folder, outcomes)
     return Collection("car_ims/ with cars_annos.mat, official annotations", class_names, photographs, outcomes)
 
 
@@ -258,10 +259,11 @@ LAYOUTS = (prepared, official, merged, parquet, class_folders)
 def _matlab(path, name):
     """A variable of a MATLAB file: a list of str or of dicts."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         value = loadmat(path, simplify_cells=True)[name]
-    except (ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
+    except (MatReadError, ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
         raise ConfigError(f"{str(path)!r} is not the MATLAB file that it should be: {error!r}") from None
     return [value] if isinstance(value, dict | str) else list(value)
 

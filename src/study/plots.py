@@ -18,6 +18,7 @@ COLOURS = {
     "JAX": "#e69f00",
     "PyTorch": "#d55e00",
     "GEMM floor": "#999999",
+    "input pipeline": "#56b4e9",
 }
 NAMES = {
     "adasmooth": "AdaSmooth",
