@@ -36,18 +36,21 @@ rule all:
 rule dataset:
     output:
         DATASET,
+        [f"{RESULTS}/split.csv"] if PROFILE.name == "full" else [],
     params:
         data_dir=PROFILE.data_dir,
     run:
-        from study.data import load_dataset
+        from study.data import load_dataset, write_split
 
         found = {}
         for label, size in PROFILE.datasets:
             cars = load_dataset(PROFILE.dataset, PROFILE.data_dir, label, size)
-            found[f"{label}, {size} px"] = cars.counts | {"source": cars.source, "digest": cars.digest}
+            found[f"{label}, {size} px"] = cars.about()
             print(f"{cars.name}, {size} px: {cars.counts} images ({cars.source})")
         with open(output[0], "w") as file:
             json.dump(found, file, indent=1)
+        for path in output[1:]:
+            write_split(cars, path)
 
 
 rule train:
@@ -79,7 +82,7 @@ rule data:
         notebook="notebooks/01_data.ipynb",
     output:
         f"{BUILD}/notebooks/01_data.ipynb",
-        [f"{FIGURES}/{name}.png" for name in ("images", "classes", "augmentation")],
+        [f"{FIGURES}/{name}.png" for name in ("images", "splits", "classes", "duplicates", "augmentation")],
     params:
         parameters(
             dataset=PROFILE.dataset,
@@ -101,6 +104,21 @@ rule nunes:
         f"{FIGURES}/spirals.png",
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
+
+
+rule adasmooth:
+    input:
+        DATASET,
+        SOURCES,
+        notebook="notebooks/03_adasmooth.ipynb",
+    output:
+        f"{BUILD}/notebooks/03_adasmooth.ipynb",
+        [f"{FIGURES}/adasmooth_{name}.png" for name in ("coordinate", "first_step", "ratio", "paths", "frozen")],
+    params:
+        parameters(dataset=PROFILE.dataset, data_dir=PROFILE.data_dir, figures_dir=FIGURES),
+    threads: workflow.cores
+    shell:
+        "{STUDY} notebook {input.notebook} {output[0]} {params}"
 
 
 if PROFILE.name == "full":
@@ -149,8 +167,10 @@ if PROFILE.name != "full" or not all(project_path(path).exists() for path in SPE
 
 rule report:
     input:
+        DATASET,
         rules.data.output,
         rules.nunes.output,
+        rules.adasmooth.output,
         rules.convergence.output,
         rules.mnist.output if PROFILE.name == "full" else [],
         SPEED,
@@ -162,4 +182,4 @@ rule report:
         f"{BUILD}/report.html",
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
-        " && {STUDY} html {output[0]} {output[1]} --title 'AdaSmooth and AlexNet, from scratch and measured'"
+        " -p dataset_file {DATASET} && {STUDY} html {output[0]} {output[1]} --title 'AdaSmooth and AlexNet, from scratch and measured'"

@@ -1,7 +1,7 @@
 """TFDS builders of our datasets, written in array_record form, so that TensorFlow is never imported.
 
-An example is {"image": the stored PNG or JPEG, "label": index of the class, "file": where it came from}. Images are
-stored S × S, S the network's size plus a margin for random crops.
+An example is {"image": the stored PNG or JPEG, "label": index of the class, "file": where it came from, "sides": width
+and height before it was resized}. Images are stored S × S, S the network's size plus a margin for random crops.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ VALIDATION = 0.1  # the part of each training class that is set aside
 class RenderedCars(tfds.core.GeneratorBasedBuilder):
     """Cars of 8 body styles, drawn by `study.rendered_cars`; every split has seeds of its own."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
 
     def __init__(self, size, data_dir):
         self.size = size
@@ -55,7 +55,10 @@ class RenderedCars(tfds.core.GeneratorBasedBuilder):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, "png", compress_level=1)
             self.progress.update()
-            yield index, {"image": buffer.getvalue(), "label": label, "file": f"{seed}/{index}"}
+            yield (
+                index,
+                {"image": buffer.getvalue(), "label": label, "file": f"{seed}/{index}", "sides": image.shape[:2]},
+            )
 
 
 class StanfordCars(tfds.core.GeneratorBasedBuilder):
@@ -86,7 +89,7 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split):
         with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes outside the interpreter lock
             for photograph, result in zip(self.splits[split], pool.map(self._make, self.splits[split]), strict=True):
-                image, outcomes, content = result
+                image, outcomes, sides, content = result
                 name = photograph.name.encode("utf-8", "backslashreplace").decode()
                 if image is not None and self.seen.setdefault(content, (split, name)) != (split, name):
                     image, outcomes = None, [f"refused: the same photograph is in {self.seen[content][0]}"]
@@ -95,16 +98,16 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
                 if image is None:
                     self.refused.append(f"{name}: {outcomes[0].removeprefix('refused: ')}")
                 else:
-                    yield name, {"image": image, "label": photograph.label, "file": name}
+                    yield name, {"image": image, "label": photograph.label, "file": name, "sides": sides}
         self.info.metadata.update(outcomes=dict(self.outcomes), refused=self.refused)
 
     def _make(self, photograph):
         try:
             data = photograph.read()
         except OSError as error:
-            return None, [f"refused: {error.strerror or 'cannot be read'}"], None
-        image, outcomes = photographs.shrink(data, self.size, photograph.box, photograph.fractions)
-        return image, outcomes, (hashlib.sha256(data).digest(), photograph.box)
+            return None, [f"refused: {error.strerror or 'cannot be read'}"], (0, 0), None
+        result = photographs.shrink(data, self.size, photograph.box, photograph.fractions)
+        return *result, (hashlib.sha256(data).digest(), photograph.box)
 
 
 def divide(collection):
@@ -179,6 +182,7 @@ def _info(builder, size, encoding, class_names):
         "image": tfds.features.Image(shape=(size, size, 3), encoding_format=encoding),
         "label": tfds.features.ClassLabel(names=list(class_names)),
         "file": tfds.features.Text(),
+        "sides": tfds.features.Tensor(shape=(2,), dtype=np.int32),
     }
     features = tfds.features.FeaturesDict(features)
     return tfds.core.DatasetInfo(builder=builder, features=features, metadata=tfds.core.MetadataDict())

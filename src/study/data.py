@@ -18,11 +18,13 @@ from study.config import DATASETS, LABELS, PROJECT, ConfigError, check_choice
 
 @dataclass(frozen=True)
 class Split:
-    """Some examples: `images` (N, S, S, 3) uint8, `labels` (N,) int64, and the names of the files they came from."""
+    """Some examples: `images` (N, S, S, 3) uint8 and `labels` (N,) int64, the names of the `files` they came from, and
+    their `sides` (N, 2) int32, width and height in pixels before they were resized."""
 
     images: np.ndarray
     labels: np.ndarray
     files: tuple = ()
+    sides: np.ndarray | None = None
 
     def __len__(self):
         return len(self.labels)
@@ -49,6 +51,11 @@ class Dataset:
     @property
     def counts(self):
         return {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
+
+    def about(self):
+        """What was found, for the report: counts, source, digest, outcomes and what was refused."""
+        keys = "counts", "source", "digest", "outcomes", "refused"
+        return {key: getattr(self, key) for key in keys}
 
 
 def stored_size(image_size):
@@ -82,10 +89,21 @@ def load_dataset(name, data_dir=None, label="body", image_size=67):
     else:
         mapping = np.arange(len(class_names))
     splits = {
-        split: Split(_decode(images, stored_size(image_size)), mapping[labels], files)
-        for split, (images, labels, files) in stored.items()
+        split: Split(_decode(images, stored_size(image_size)), mapping[labels], files, sides)
+        for split, (images, labels, files, sides) in stored.items()
     }
     return Dataset(name, label, image_size, class_names, **splits, **about)
+
+
+def write_split(dataset, path):
+    """Write down which file is in which split, as CSV: file, class, split."""
+    rows = [
+        (file, dataset.class_names[label], name)
+        for name in dataset.counts
+        for file, label in zip(getattr(dataset, name).files, getattr(dataset, name).labels, strict=True)
+    ]
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("file", "class", "split"), *sorted(rows)])
 
 
 def save(path, name, data_dir=None, image_size=67):
@@ -93,10 +111,10 @@ def save(path, name, data_dir=None, image_size=67):
     stored, class_names, about = _load_prepared(name, data_dir, stored_size(image_size))
     about = json.dumps(about | {"name": name, "image_size": image_size})
     arrays = {"about": np.array(about), "class_names": np.array(class_names)}
-    for split, (images, labels, files) in stored.items():
+    for split, (images, labels, files, sides) in stored.items():
         arrays[f"{split}_bytes"] = np.frombuffer(b"".join(images), np.uint8)
         arrays[f"{split}_ends"] = np.cumsum([len(image) for image in images])
-        arrays[f"{split}_labels"], arrays[f"{split}_files"] = labels, np.array(files)
+        arrays |= {f"{split}_labels": labels, f"{split}_files": np.array(files), f"{split}_sides": sides}
     np.savez(path, **arrays)
 
 
@@ -112,12 +130,12 @@ def _load_npz(path, name, image_size):
         for split in ("train", "validation", "test"):
             ends = arrays[f"{split}_ends"][:-1]
             images = [part.tobytes() for part in np.split(arrays[f"{split}_bytes"], ends)]
-            stored[split] = images, arrays[f"{split}_labels"], arrays[f"{split}_files"].tolist()
+            stored[split] = images, *(arrays[f"{split}_{key}"] for key in ("labels", "files", "sides"))
         return stored, [str(each) for each in arrays["class_names"]], about
 
 
 def _load_prepared(name, data_dir, size):
-    """{split: (compressed images, labels, files)}, class names, and what is known of them, from TFDS."""
+    """{split: (compressed images, labels, files, sides)}, class names, and what is known of them, from TFDS."""
     import tensorflow_datasets as tfds  # here: a bare machine trains from an .npz without it
 
     from study import builders
@@ -133,8 +151,8 @@ def _load_prepared(name, data_dir, size):
     stored = {}
     for split in ("train", "validation", "test"):
         examples = list(builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()}))
-        images, labels, files = ([each[key] for each in examples] for key in ("image", "label", "file"))
-        stored[split] = images, np.array(labels), [file.decode() for file in files]
+        images, labels, files, sides = ([each[key] for each in examples] for key in ("image", "label", "file", "sides"))
+        stored[split] = images, np.array(labels), [file.decode() for file in files], np.array(sides)
     about = {"source": builder.layout, "digest": builder.digest}
     about |= {key: builder.info.metadata.get(key, kind()) for key, kind in (("outcomes", dict), ("refused", list))}
     return stored, builder.info.features["label"].names, about

@@ -24,26 +24,27 @@ def shrink(data, size, box=None, fractions=False):
         fractions: the box is given in fractions of the sides.
 
     Returns:
-        (JPEG, outcomes): bytes, or None if the photograph is refused; a list of str, never empty.
+        (JPEG, outcomes, sides): bytes, or None if the photograph is refused; a list of str, never empty; width and
+        height of what was resized, in pixels.
     """
     if not data:
-        return None, ["refused: empty file"]
+        return None, ["refused: empty file"], (0, 0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about odd metadata, and about sizes: LARGEST is stricter
             with Image.open(io.BytesIO(data)) as image:
                 if image.width * image.height > LARGEST:
-                    return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"]
+                    return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"], (0, 0)
                 if box is None and min(image.size) < SMALLEST:
-                    return None, [f"refused: less than {SMALLEST} pixels wide or high"]
+                    return None, [f"refused: less than {SMALLEST} pixels wide or high"], (0, 0)
                 image.load()
                 return _square(image, size, box, fractions)
     except Image.UnidentifiedImageError:
-        return None, ["refused: not an image"]
+        return None, ["refused: not an image"], (0, 0)
     except Image.DecompressionBombError:
-        return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"]
+        return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"], (0, 0)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError):  # what Pillow's plugins raise
-        return None, ["refused: truncated or damaged"]
+        return None, ["refused: truncated or damaged"], (0, 0)
 
 
 def _square(image, size, box, fractions):
@@ -61,15 +62,15 @@ def _square(image, size, box, fractions):
         left, top, right, bottom = box
         inside = max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height)
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
-            return None, ["refused: the box lies outside the image"]
+            return None, ["refused: the box lies outside the image"], (0, 0)
         if inside != (left, top, right, bottom):
             outcomes.append("box cut off at the image's edge")
         if min(inside[2] - inside[0], inside[3] - inside[1]) < SMALLEST:
-            return None, [f"refused: less than {SMALLEST} pixels wide or high"]
+            return None, [f"refused: less than {SMALLEST} pixels wide or high"], (0, 0)
         image = image.crop(inside)
     buffer = io.BytesIO()
     image.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "jpeg", quality=92)
-    return buffer.getvalue(), outcomes or ["as it was"]
+    return buffer.getvalue(), outcomes or ["as it was"], image.size
 
 
 def rgb(image):

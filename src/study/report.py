@@ -3,6 +3,8 @@
 Every number is computed here from the run files; nothing is typed by hand.
 """
 
+import html
+import json
 import re
 from pathlib import Path
 
@@ -156,6 +158,22 @@ def speed_table(speed):
     return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}"
 
 
+def dataset_section(path):
+    """What was found in the dataset and what became of it (Markdown), from the file that the workflow writes."""
+    about = next(iter(json.loads(Path(path).read_text()).values()))
+    counts = ", ".join(f"{count:,} {name}" for name, count in about["counts"].items())
+    text = f"Found: {html.escape(about['source'])}. Images: {counts}."
+    if about["outcomes"]:
+        table = pd.DataFrame(
+            sorted(about["outcomes"].items(), key=lambda item: -item[1]), columns=["photographs", "number"]
+        )
+        text += f"\n\n{table.to_markdown(index=False)}"
+    if about["refused"]:
+        shown = "".join(f"\n- `{html.escape(line)}`" for line in about["refused"][:10])
+        text += f"\n\nRefused{', the first ten' if len(about['refused']) > 10 else ''}:\n{shown}"
+    return text
+
+
 def accelerator_table(folder):
     """JAX on a GPU (Markdown), or that it was not measured and how to."""
     path = Path(folder) / "accelerator.csv"
@@ -239,5 +257,5 @@ def export_html(notebook_path, html_path, title):
         exclude_output_prompt=True,
     )
     exporter.register_preprocessor(MathToMathML, enabled=True)
-    html, _ = exporter.from_notebook_node(notebook)
-    Path(html_path).write_text(html)
+    page, _ = exporter.from_notebook_node(notebook)
+    Path(html_path).write_text(page)

@@ -48,13 +48,11 @@ def test_with_equal_constants_it_is_rmsprop(x64):
 
 
 def frozen_ratio(x, gradients):
-    """The mistake of the published ports: the previous parameters are copied after the update, so s never moves on,
-    and the sums run over the whole tensor."""
-    v, path, ratio = np.zeros_like(x), [], 1.0
-    for t, g in enumerate(gradients):
-        if t == 1:
-            ratio = abs(np.sum(path[0] - x)) / np.sum(np.abs(path[0] - x))
-        c = 0.49 * ratio + 0.01
+    """The mistake of published ports: the previous parameters begin as zeros and are copied after the update, and the
+    sums run over the whole tensor, so that the ratio is that of the initial parameters for ever."""
+    c = 0.49 * abs(np.sum(x)) / np.sum(np.abs(x)) + 0.01
+    v, path = np.zeros_like(x), []
+    for g in gradients:
         v = c**2 * g**2 + (1 - c**2) * v
         path.append((path[-1] if path else x) - 1e-3 * g / np.sqrt(v + 1e-6))
     return np.array(path)

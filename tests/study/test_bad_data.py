@@ -89,17 +89,18 @@ CASES = {  # content, box, outcome
 @pytest.mark.parametrize("case", CASES)
 def test_every_photograph_has_an_outcome(case):
     content, box, expected = CASES[case]
-    jpeg, outcomes = photographs.shrink(content, 32, box)
+    jpeg, outcomes, sides = photographs.shrink(content, 32, box)
     assert outcomes == [expected]
     assert (jpeg is None) == expected.startswith("refused")
     if jpeg:
         image = Image.open(io.BytesIO(jpeg))
         assert (image.mode, image.size) == ("RGB", (32, 32))
+        assert sides == {"box": (40, 20), "box over the edge": (60, 20), "turned": (40, 60)}.get(case, (60, 40))
 
 
 def test_what_is_converted_looks_right():
     def middle(image, **options):
-        jpeg, _ = photographs.shrink(encoded(image, **options), 32)
+        jpeg, *_ = photographs.shrink(encoded(image, **options), 32)
         return np.asarray(Image.open(io.BytesIO(jpeg)), int)
 
     grey = middle(SIXTEEN)[:, :, 0]

@@ -1,11 +1,12 @@
 """Datasets: rendered and real cars, the splits, the batches, and what is said of folders that are not right."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from study import data, rendered_cars
-from study.config import ConfigError
+from study.config import PROJECT, ConfigError
 
 
 @pytest.fixture
@@ -149,6 +150,17 @@ def test_augmentation_crops_and_flips(generator):
     assert {view.tobytes() for view in views} == crops | flips
 
 
+def published_split():
+    table = pd.read_csv(PROJECT / "data" / "results" / "stanford_cars" / "split.csv")
+    return table.set_index("file").split
+
+
+def test_the_published_split_is_written_down():
+    split = published_split()
+    assert split.index.is_unique
+    assert split.value_counts().to_dict() == {"train": 5720, "test": 1176, "validation": 638}
+
+
 def test_the_real_photographs(photographs):
     from study import builders, layouts
 
@@ -158,6 +170,7 @@ def test_the_real_photographs(photographs):
     splits = builders.divide(cars)
     assert len({each.name for split in splits.values() for each in split}) == 7534  # no photograph is in two splits
     assert {split: len(each) for split, each in splits.items()} == {"train": 5720, "validation": 638, "test": 1176}
+    assert {each.name: name for name, split in splits.items() for each in split} == published_split().to_dict()
     names, mapping = data._group_classes(cars.class_names, "body")
     assert len(names) == 8
     assert len(mapping) == 196
