@@ -96,14 +96,10 @@ def load_dataset(name, data_dir=None, label="body", image_size=67):
 
 
 def write_split(dataset, path):
-    """Write down which file is in which split, as CSV: file, class, split."""
-    rows = [
-        (file, dataset.class_names[label], name)
-        for name in dataset.counts
-        for file, label in zip(getattr(dataset, name).files, getattr(dataset, name).labels, strict=True)
-    ]
-    with open(path, "w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("file", "class", "split"), *sorted(rows)])
+    """Write down which file is in which split, as CSV: file, split."""
+    files = sorted((file, name) for name in dataset.counts for file in getattr(dataset, name).files)
+    with open(path, "w", newline="") as target:
+        csv.writer(target, lineterminator="\n").writerows([("file", "split"), *files])
 
 
 def save(path, name, data_dir=None, image_size=67):

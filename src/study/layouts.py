@@ -238,6 +238,11 @@ def class_folders(folder):
         if is_image(path) and len(parts := Path(name).parts) >= 2:
             split = parts[-3] if len(parts) > 2 and parts[-3] in ("train", "test") else ""
             by_class.setdefault((split, parts[-2]), []).append((name, path))
+    if bare := {name for _, name in by_class} & {"cars_train", "cars_test", "car_ims"}:
+        raise ConfigError(
+            f"{str(folder.root)!r} has photographs in {', '.join(sorted(bare))} but not their annotations: "
+            "cars_train_annos.mat in devkit/ or beside (for car_ims: cars_annos.mat)"
+        )
     if any(split for split, _ in by_class):
         folder.outcomes["pictures outside train/ and test/"] += sum(len(v) for (s, _), v in by_class.items() if not s)
         by_class = {key: files for key, files in by_class.items() if key[0]}

@@ -1,5 +1,8 @@
 """Datasets: rendered and real cars, the splits, the batches, and what is said of folders that are not right."""
 
+import io
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -175,3 +178,24 @@ def test_the_real_photographs(photographs):
     assert len(names) == 8
     assert len(mapping) == 196
     assert len(data._group_classes(cars.class_names, "make")[0]) == 49
+
+
+def test_reading_goes_through_a_tfds_data_source_and_never_through_tensorflow(prepared, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    from study import builders
+
+    def example(builder, split, **_):
+        image, label = next(rendered_cars.render_dataset(1, builder.size, seed=len(split)))
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "png")
+        one = {"image": buffer.getvalue(), "label": label, "file": split.encode(), "sides": np.array([75, 75])}
+        return [one] * len(split)
+
+    monkeypatch.setattr(builders, "prepare", lambda builder: None)
+    with tfds.testing.mock_data(as_data_source_fn=example):
+        cars = data.load_dataset("rendered_cars")
+    assert cars.counts == {"train": 5, "validation": 10, "test": 4}
+    assert cars.validation.files == ["validation"] * 10
+    np.testing.assert_array_equal(cars.test.images[0], next(rendered_cars.render_dataset(1, 75, seed=4))[0])
+    assert "tensorflow" not in sys.modules

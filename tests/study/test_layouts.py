@@ -273,6 +273,10 @@ def test_what_is_none_of_them(tmp_path):
         layouts.find(tmp_path / "text.txt")
     with pytest.raises(ConfigError, match=r"no photographs found in .* what is known: cars_train/"):
         layouts.find(tmp_path)
+    photograph(tmp_path / "lone" / "cars_train" / "00001.jpg", 0, 0)
+    with pytest.raises(ConfigError, match=r"has photographs in cars_train but not their annotations: cars_train_annos"):
+        layouts.find(tmp_path / "lone")
+    shutil.rmtree(tmp_path / "lone")
     (tmp_path / "cars_train_annos.mat").write_bytes(b"nonsense")
     with pytest.raises(
         ConfigError, match=r"has annotations \(cars_train_annos.mat\) but no photographs in cars_train/"
