@@ -76,7 +76,7 @@ def test_profiles_mistakes(tmp_path, monkeypatch):
         load_profile("fast")
     with pytest.raises(ConfigError, match="profile 'full' needs the photographs: DATA_DIR="):
         load_profile("full")
-    with pytest.raises(ConfigError, match="DATA_DIR 'nowhere' is not a directory"):
+    with pytest.raises(ConfigError, match="DATA_DIR 'nowhere' does not exist"):
         load_profile("quick", "nowhere")
     (tmp_path / "study.yaml").write_text(
         "bad: {dataset: rendered_cars, speed: {}, runs: {a: {epoch: 3, grid: {seed: [0]}}}}\n"

@@ -60,7 +60,7 @@ def run(*arguments):
     ("arguments", "message"),
     [
         (["report", "--profile", "fast"], "unknown profile 'fast' (choices: quick, full)"),
-        (["report", "--data-dir", "nowhere"], "DATA_DIR 'nowhere' is not a directory"),
+        (["report", "--data-dir", "nowhere"], "DATA_DIR 'nowhere' does not exist"),
         (["report", "--data-dir", "src"], "no photographs found in"),
         (["report", "--profile", "full"], "profile 'full' needs the photographs"),
         (["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "optimzer", "adam"], "did you mean 'optimizer'?"),

@@ -132,3 +132,17 @@ def test_a_bare_machine_can_train():
 def test_too_large_a_batch_is_named():
     with pytest.raises(ConfigError, match="batch_size 128 is larger than the 96 training images"):
         train(dataclasses.replace(CONFIG, batch_size=128))
+
+
+def test_a_run_compiles_its_step_and_its_prediction_once(monkeypatch):
+    backends = []
+
+    class Watched(training.JaxBackend):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            backends.append(self)
+
+    monkeypatch.setitem(training.BACKENDS, "jax", Watched)
+    train(dataclasses.replace(CONFIG, backend="jax", schedule="cosine", window="epoch"))
+    assert backends[0].count > 3
+    assert (backends[0]._step._cache_size(), backends[0]._apply._cache_size()) == (1, 1)
