@@ -16,8 +16,8 @@ def is_archive(path):
     return str(path).lower().endswith(SUFFIXES)
 
 
-def unpack(archives, beside=()):
-    """Unpack archives into one folder and copy the files `beside` them; returns the folder.
+def unpack(archives):
+    """Unpack archives into one folder; returns it.
 
     It is made under another name and renamed when it is complete. It is named after what is in it: the same archives
     are unpacked once.
@@ -26,7 +26,7 @@ def unpack(archives, beside=()):
         ConfigError: an archive is damaged, has members that would lie outside the folder, or needs more space than
             there is. Nothing is left behind.
     """
-    about = repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (*archives, *beside)])
+    about = repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives])
     target = (
         PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
     )
@@ -42,8 +42,6 @@ def unpack(archives, beside=()):
                 _unpack(path, folder)
             except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
                 raise ConfigError(f"cannot unpack {str(path)!r}: {error}") from None
-        for path in beside:
-            shutil.copy(path, folder)
         folder.rename(target)
     return target
 

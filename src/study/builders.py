@@ -148,6 +148,10 @@ def prepare(builder):
     for leftover in builder.data_path.parent.glob("incomplete.*"):  # of a preparation that was killed
         if time.time() - leftover.stat().mtime > 3600:  # else perhaps of one that runs beside
             shutil.rmtree(leftover)
+    counts = ", ".join(f"{len(members):,} {split}" for split, members in builder.splits.items())
+    print(
+        f"{builder.name}: {builder.layout}; {counts}; {len(builder.info.features['label'].names)} classes", flush=True
+    )
     print(f"preparing {builder.name} at {builder.size} px (once) ...", flush=True)
     builder.progress = progress_bar(sum(map(len, builder.splits.values())), unit="image")
     try:

@@ -54,17 +54,21 @@ class Folder:
 
     def __init__(self, root):
         self.root, self.files, self.outcomes = Path(root).resolve(), {}, Counter()
-        for here, folders, names in os.walk(self.root, onerror=self._unreadable):
+        self.add(self.root)
+
+    def add(self, root):
+        """Add what lies in another folder, as if it lay in this one."""
+        for here, folders, names in os.walk(root, onerror=self._unreadable):
             folders.sort()
             for folder in folders:
                 if Path(here, folder).is_symlink():
                     self.outcomes["links to folders, not followed"] += 1
             for name in sorted(names):
                 path = Path(here, name)
-                if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+                if path.is_symlink() and not path.resolve().is_relative_to(root):
                     self.outcomes["links that lead out of the folder"] += 1
                 elif path.is_file():
-                    self.files[path.relative_to(self.root).as_posix()] = path
+                    self.files[path.relative_to(root).as_posix()] = path
 
     def _unreadable(self, error):
         if Path(error.filename) == self.root:
@@ -72,15 +76,19 @@ class Folder:
         self.outcomes["unreadable folders"] += 1
 
     def named(self, *names):
-        """The first file of one of these names, the least nested one, or None."""
+        """The file of the first of these names that is there, the least nested one, or None."""
         found = [
-            (name.count("/"), names.index(path.name), path) for name, path in self.files.items() if path.name in names
+            (names.index(path.name), name.count("/"), path) for name, path in self.files.items() if path.name in names
         ]
         return min(found)[2] if found else None
 
     def images(self, folder):
-        """{file name: path} of the pictures in the folders of that name, or in the folder of that name inside them."""
-        return {path.name: path for path in self.files.values() if path.parent.name == folder and is_image(path)}
+        """{file name: (name, path)} of the pictures that lie in a folder of that name."""
+        return {
+            path.name: (name, path)
+            for name, path in self.files.items()
+            if path.parent.name == folder and is_image(path)
+        }
 
 
 def is_image(path):
@@ -103,14 +111,22 @@ def find(source):
             )
         return find(unpack([source]))
     folder = Folder(source)
+    archives = sorted(path for path in folder.files.values() if is_archive(path))
+    try:
+        return _recognise(folder)
+    except ConfigError:
+        if not archives:
+            raise
+    folder.add(unpack(archives))  # only now: many people keep the archives beside what was in them
+    return _recognise(folder)
+
+
+def _recognise(folder):
     for layout in LAYOUTS:
-        if collection := layout(folder):
-            if not collection.photographs:
-                break
+        collection = layout(folder)
+        if collection and collection.photographs:
             return collection
-    if archives := sorted(path for path in folder.files.values() if is_archive(path)):
-        return find(unpack(archives, beside=[path for path in folder.files.values() if path.suffix == ".mat"]))
-    raise ConfigError(f"no photographs found in {str(source)!r}; {KNOWN}")
+    raise ConfigError(f"no photographs found in {str(folder.root)!r}; {KNOWN}")
 
 
 def official(folder):
@@ -127,9 +143,11 @@ def official(folder):
         if not images and split == "train":
             raise ConfigError(f"{str(folder.root)!r} has annotations ({train.name}) but no photographs in cars_train/")
         annotations = _matlab(path, "annotations") if path else []
-        photographs += _annotated(
-            annotations, images, "fname", lambda _, split=split: split, class_names, folder, outcomes
-        )
+
+        def split_of(_, split=split):
+            return split
+
+        photographs += _annotated(annotations, images, "fname", split_of, class_names, outcomes)
     nested = "nested " if any("cars_train/cars_train/" in name for name in folder.files) else ""
     flat = "" if train.parent.name == "devkit" else ", .mat files beside"
     labels = "official test labels" if any(p.split == "test" for p in photographs) else "no test labels"
@@ -139,16 +157,16 @@ def official(folder):
 
 def merged(folder):
     """`car_ims/` and `cars_annos.mat`."""
-    path = folder.named("cars_annos.mat")
-    if not path:
+    path, images = folder.named("cars_annos.mat"), folder.images("car_ims")
+    if not path or not images:
         return None
     class_names, outcomes = _matlab(path, "class_names"), Counter(folder.outcomes)
-    annotations, images = _matlab(path, "annotations"), folder.images("car_ims")
+    annotations = _matlab(path, "annotations")
 
     def split(annotation):
         return "test" if annotation["test"] else "train"
 
-    photographs = _annotated(annotations, images, "relative_im_path", split, class_names, folder, outcomes)
+    photographs = _annotated(annotations, images, "relative_im_path", split, class_names, outcomes)
     return Collection("car_ims/ with cars_annos.mat, official annotations", class_names, photographs, outcomes)
 
 
@@ -273,11 +291,11 @@ def _matlab(path, name):
     return [value] if isinstance(value, dict | str) else list(value)
 
 
-def _annotated(annotations, images, column, split_of, class_names, folder, outcomes):
+def _annotated(annotations, images, column, split_of, class_names, outcomes):
     """The photographs of a list of annotations; counts what is only on one side."""
     images, photographs = dict(images), []
     for each in annotations:
-        path = images.pop(Path(each[column]).name, None)
+        name, path = images.pop(Path(each[column]).name, (None, None))
         if path is None:
             outcomes["annotations without a file"] += 1
         elif "class" not in each:
@@ -286,7 +304,7 @@ def _annotated(annotations, images, column, split_of, class_names, folder, outco
             left, top, right, bottom = (int(each[f"bbox_{side}"]) for side in ("x1", "y1", "x2", "y2"))
             photographs.append(
                 Photograph(
-                    path.relative_to(folder.root).as_posix(),
+                    name,
                     _class(int(each["class"]) - 1, class_names, path.name),
                     split_of(each),
                     path.read_bytes,

@@ -228,6 +228,23 @@ def test_archives_are_unpacked_once(form, tmp_path, project, capsys):
     ]
 
 
+def test_a_devkit_still_in_its_archive(tmp_path):
+    make_official(tmp_path / "cars")
+    with tarfile.open(tmp_path / "cars" / "car_devkit.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "cars" / "devkit", "devkit")
+    shutil.rmtree(tmp_path / "cars" / "devkit")
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert "official test labels" in cars.source
+
+
+def test_archives_beside_what_was_in_them_stay_packed(tmp_path, project):
+    make_official(tmp_path / "cars")
+    (tmp_path / "cars" / "cars_train.tgz").write_bytes(b"not looked into")
+    assert sum(data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67).counts.values()) == 120
+    assert not (project / "data" / "raw").exists()
+
+
 @pytest.mark.parametrize("name", ["../escaped.jpg", "/tmp/escaped.jpg", "a/../../escaped.jpg", "..\\escaped.jpg"])
 @pytest.mark.parametrize("form", ["zip", "tar"])
 def test_an_archive_that_would_write_elsewhere_is_refused(form, name, tmp_path, project):
