@@ -120,8 +120,9 @@ def _lrn_forward(x, size, alpha, beta, k):
 
 def _lrn_backward(size, alpha, beta, k, x, dy):
     d, power = _lrn_power(x, size, alpha, beta, k)
+    dtype, x, dy = x.dtype, x.astype(d.dtype), dy.astype(d.dtype)
     dx = dy * power - 2 * alpha * beta * x * _around(dy * x * power / d, size)
-    return (dx.astype(x.dtype),)
+    return (dx.astype(dtype),)
 
 
 lrn.defvjp(_lrn_forward, _lrn_backward)
@@ -129,6 +130,8 @@ lrn.defvjp(_lrn_forward, _lrn_backward)
 
 def _lrn_power(x, size, alpha, beta, k):
     """d and d^-beta, the latter by roots where it can."""
+    if size % 2 == 0:
+        raise ValueError(f"alexnet.lrn: size must be odd, got {size}")
     d = k + alpha * _around(jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32))), size)
     return d, lax.rsqrt(d) * lax.rsqrt(jnp.sqrt(d)) if beta == 0.75 else d**-beta
 
@@ -217,8 +220,7 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
     if not 0 <= dropout < 1:
         raise ValueError(f"alexnet.apply: dropout must lie in [0, 1), got {dropout}")
     dtype = params["fc8"]["bias"].dtype
-    if compute_dtype is not None:
-        params, images = jax.tree.map(lambda array: jnp.asarray(array, compute_dtype), (params, images))
+    params, images = jax.tree.map(lambda array: jnp.asarray(array, compute_dtype or dtype), (params, images))
     norm = lrn if local_response_norm else lambda x: x
     keys = (None, None) if key is None else jax.random.split(key)
 

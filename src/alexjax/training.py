@@ -63,7 +63,7 @@ def data_mesh(devices=None):
 
 def replicate(mesh, tree):
     """Every array of a pytree whole on every device. Each process gives the same values."""
-    return _put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)  # a step will overwrite it
 
 
 def shard(mesh, batch):
@@ -80,7 +80,7 @@ def shard(mesh, batch):
     return _put(batch, NamedSharding(mesh, PartitionSpec("batch")))
 
 
-def _put(tree, sharding):
+def _put(tree, sharding, may_alias=None):
     if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
+        return jax.device_put(tree, sharding, may_alias=may_alias)
     return jax.tree.map(lambda a: jax.make_array_from_callback(a.shape, sharding, a.__getitem__), tree)

@@ -1,5 +1,6 @@
 """Archives of photographs, unpacked once under `data/raw/`, and never outside it."""
 
+import contextlib
 import hashlib
 import shutil
 import tarfile
@@ -16,8 +17,8 @@ def is_archive(path):
     return str(path).lower().endswith(SUFFIXES)
 
 
-def unpack(archives):
-    """Unpack archives into one folder; returns it.
+def unpack(archives, root=None):
+    """Unpack archives into one folder, each under its own name (and its folder below `root`); returns the folder.
 
     It is made under another name and renamed when it is complete. It is named after what is in it: the same archives
     are unpacked once.
@@ -39,14 +40,21 @@ def unpack(archives):
         for path in archives:
             print(f"unpacking {path.name} into {target} (once) ...", flush=True)
             try:
-                _unpack(path, folder)
-            except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                inside = path.parent.relative_to(root) if root else ""
+                _unpack(path, folder / inside / path.name.split(".")[0])
+            except ConfigError:
+                raise
+            except Exception as error:  # what zipfile, tarfile and the decompressors raise is no closed list
                 raise ConfigError(f"cannot unpack {str(path)!r}: {error}") from None
-        folder.rename(target)
+        with contextlib.suppress(OSError):  # of two processes that unpack, one is first
+            folder.rename(target)
+    if not target.exists():
+        raise ConfigError(f"cannot move what was unpacked to {str(target)!r}")
     return target
 
 
 def _unpack(path, folder):
+    folder.mkdir(parents=True, exist_ok=True)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

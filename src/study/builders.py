@@ -91,8 +91,11 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
             for photograph, result in zip(self.splits[split], pool.map(self._make, self.splits[split]), strict=True):
                 image, outcomes, sides, content = result
                 name = photograph.name.encode("utf-8", "backslashreplace").decode()
-                if image is not None and self.seen.setdefault(content, (split, name)) != (split, name):
-                    image, outcomes = None, [f"refused: the same photograph is in {self.seen[content][0]}"]
+                if image is not None:
+                    first, boxes = self.seen.setdefault(content, (split, set()))
+                    if first != split or photograph.box in boxes:  # two cars of one picture may be in one split
+                        image, outcomes = None, [f"refused: the same photograph is in {first}"]
+                    boxes.add(photograph.box)
                 self.outcomes.update(outcomes)
                 self.progress.update()
                 if image is None:
@@ -107,7 +110,7 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
         except OSError as error:
             return None, [f"refused: {error.strerror or 'cannot be read'}"], (0, 0), None
         result = photographs.shrink(data, self.size, photograph.box, photograph.fractions)
-        return *result, (hashlib.sha256(data).digest(), photograph.box)
+        return *result, hashlib.sha256(data).digest()
 
 
 def divide(collection):
@@ -160,6 +163,9 @@ def prepare(builder):
     except AssertionError as error:  # how TFDS says that a split came out empty
         raise ConfigError(f"{builder.name}: not one readable image for some split ({error})") from None
     except OSError as error:
+        if builder.data_path.exists():  # of two processes that prepare, the other was first
+            builder.info.read_from_directory(builder.data_path)
+            return
         if error.errno != errno.ENOSPC:
             raise
         raise ConfigError(f"no space left for the prepared images in {builder.data_path.parent}") from None

@@ -6,6 +6,7 @@ Everything fits in memory as uint8. A batch is chosen by index, cropped and flip
 import csv
 import io
 import json
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,12 +112,16 @@ def save(path, name, data_dir=None, image_size=67):
         arrays[f"{split}_bytes"] = np.frombuffer(b"".join(images), np.uint8)
         arrays[f"{split}_ends"] = np.cumsum([len(image) for image in images])
         arrays |= {f"{split}_labels": labels, f"{split}_files": np.array(files), f"{split}_sides": sides}
-    np.savez(path, **arrays)
+    partial = Path(path).with_suffix(".partial.npz")
+    np.savez(partial, **arrays)
+    partial.replace(path)
 
 
 def _load_npz(path, name, image_size):
     if not Path(path).is_file():
         raise ConfigError(f"data_dir {str(path)!r} does not exist")
+    if not zipfile.is_zipfile(path):
+        raise ConfigError(f"{str(path)!r} is no .npz file, or is cut short")
     with np.load(path, allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
         stored_name, size = about.pop("name"), about.pop("image_size")
@@ -171,6 +176,7 @@ def _group_classes(class_names, label):
     """The names of the coarser classes, sorted, and the index among them of each of `class_names`."""
     with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
         table = {row["class_name"].replace("/", "-"): row for row in csv.DictReader(file)}
+    class_names = [name.replace("/", "-") for name in class_names]  # as folders must: "Ram C/V Cargo Van Minivan 2012"
     unknown = [name for name in class_names if name not in table]
     if unknown:
         raise ConfigError(

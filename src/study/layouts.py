@@ -9,6 +9,7 @@ import csv
 import functools
 import json
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from study.archives import is_archive, unpack
 from study.config import ConfigError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+SPLITS = {"train": "train", "test": "test", "val": "train", "valid": "train", "validation": "train"}  # by their name
 KNOWN = """what is known: cars_train/ and cars_test/ with their .mat files (also nested, also flat); car_ims/ with \
 cars_annos.mat; train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg; *.parquet; a cars196 prepared by TFDS; \
 archives of these"""
@@ -58,12 +60,13 @@ class Folder:
 
     def add(self, root):
         """Add what lies in another folder, as if it lay in this one."""
+        root = Path(root).resolve()
         for here, folders, names in os.walk(root, onerror=self._unreadable):
-            folders.sort()
+            folders[:] = sorted(each for each in folders if not each.startswith((".", "__MACOSX", "incomplete.")))
             for folder in folders:
                 if Path(here, folder).is_symlink():
                     self.outcomes["links to folders, not followed"] += 1
-            for name in sorted(names):
+            for name in sorted(each for each in names if not each.startswith(".")):
                 path = Path(here, name)
                 if path.is_symlink() and not path.resolve().is_relative_to(root):
                     self.outcomes["links that lead out of the folder"] += 1
@@ -113,11 +116,13 @@ def find(source):
     folder = Folder(source)
     archives = sorted(path for path in folder.files.values() if is_archive(path))
     try:
-        return _recognise(folder)
+        collection = _recognise(folder)
+        if not archives or not collection.outcomes["annotations without a file"]:
+            return collection
     except ConfigError:
         if not archives:
             raise
-    folder.add(unpack(archives))  # only now: many people keep the archives beside what was in them
+    folder.add(unpack(archives, folder.root))  # only now: many people keep the archives beside what was in them
     return _recognise(folder)
 
 
@@ -126,7 +131,8 @@ def _recognise(folder):
         collection = layout(folder)
         if collection and collection.photographs:
             return collection
-    raise ConfigError(f"no photographs found in {str(folder.root)!r}; {KNOWN}")
+    left_out = "".join(f" ({count} {what})" for what, count in folder.outcomes.items())
+    raise ConfigError(f"no photographs found in {str(folder.root)!r}{left_out}; {KNOWN}")
 
 
 def official(folder):
@@ -171,28 +177,44 @@ def merged(folder):
 
 
 def parquet(folder):
-    """Parquet shards as on Hugging Face: columns `image` (its bytes) and `label`; the split is in the file's name."""
-    shards = [(name, path) for name, path in folder.files.items() if path.suffix == ".parquet"]
+    """Parquet shards as on Hugging Face: columns `image` (its bytes) and `label`; the split is the beginning of the
+    file's name, or its folder. If any shard is of a split, those of none are left out."""
+    shards = {name: path for name, path in folder.files.items() if path.suffix == ".parquet"}
     if not shards:
         return None
     import pyarrow.parquet as pq
+    from pyarrow import ArrowException
 
-    photographs, class_names = [], None
-    for name, path in shards:
-        shard = _Shard(path)
-        if not {"image", "label"} <= set(shard.file.schema_arrow.names):
-            raise ConfigError(
-                f"{str(path)!r} has no columns 'image' and 'label'; it has {shard.file.schema_arrow.names}"
-            )
-        about = json.loads((shard.file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+    splits = {name: _split_of_shard(path) for name, path in shards.items()}
+    photographs, class_names, outcomes = [], None, Counter(folder.outcomes)
+    for name, path in shards.items():
+        if splits[name] is None and any(splits.values()):
+            outcomes["Parquet files of another split"] += 1
+            continue
+        try:
+            shard = _Shard(path)
+            found, about = shard.file.schema_arrow.names, shard.file.schema_arrow.metadata or {}
+            if not {"image", "label"} <= set(found):
+                raise ConfigError(f"{str(path)!r} needs the columns image and label; it has {', '.join(found)}")
+            labels = pq.read_table(path, columns=["label"])["label"].to_pylist()
+        except (ArrowException, OSError) as error:
+            raise ConfigError(f"{str(path)!r} is not a Parquet file, or is damaged: {error}") from None
+        about = json.loads(about.get(b"huggingface", b"{}"))
         names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
         class_names = class_names or names or _official_names()
-        split = "test" if path.name.startswith(("test", "validation")) else "train"
-        size = path.stat().st_size
-        for row, label in enumerate(pq.read_table(path, columns=["label"])["label"].to_pylist()):
+        split, size = splits[name] or "train", path.stat().st_size
+        for row, label in enumerate(labels):
             read = functools.partial(shard.read, row)
             photographs.append(Photograph(f"{name}/{row}", _class(label, class_names, name), split, read, size=size))
-    return Collection("Parquet shards", class_names, photographs, Counter(folder.outcomes))
+    return Collection("Parquet shards", class_names, photographs, outcomes)
+
+
+def _split_of_shard(path):
+    """ "train" or "test", or None if neither the file's name nor its folder says."""
+    for name in (path.name, path.parent.name):
+        if found := re.match(rf"({'|'.join(SPLITS)})(?![a-z])", name.lower()):
+            return SPLITS[found[1]]
+    return None
 
 
 class _Shard:
@@ -216,12 +238,17 @@ class _Shard:
 
 
 def prepared(folder):
-    """A `cars196` (or `stanford_cars`) that TFDS has prepared, in array_record form."""
-    path = folder.named("features.json")
-    if not path or not folder.named("dataset_info.json"):
+    """A `cars196` that TFDS has prepared, in array_record form; of several versions the newest."""
+    abouts = {}
+    for path in folder.files.values():
+        if path.name == "dataset_info.json" and (path.parent / "features.json").is_file():
+            about = json.loads(path.read_text())
+            if about.get("name") == "cars196":
+                version = tuple(map(int, re.findall(r"\d+", about.get("version", "0"))))
+                abouts[version, path.parent] = about
+    if not abouts:
         return None
-    here = path.parent
-    about = json.loads((here / "dataset_info.json").read_text())
+    (_, here), about = max(abouts.items(), key=lambda item: item[0])
     if (form := about.get("fileFormat", "tfrecord")) != "array_record":
         raise ConfigError(
             f"{str(here)!r} was prepared as {form}, which only TensorFlow reads; where TensorFlow is installed, run: "
@@ -250,30 +277,35 @@ def prepared(folder):
 
 
 def class_folders(folder):
-    """`{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone; the outermost folders of pictures count."""
+    """`{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone; folders inside a class's belong to it."""
     by_class = {}
     for name, path in folder.files.items():
         if is_image(path) and len(parts := Path(name).parts) >= 2:
-            split = parts[-3] if len(parts) > 2 and parts[-3] in ("train", "test") else ""
-            by_class.setdefault((split, parts[-2]), []).append((name, path))
+            at = [index for index, part in enumerate(parts[:-2]) if part.lower() in SPLITS]
+            split, class_name = (SPLITS[parts[at[-1]].lower()], parts[at[-1] + 1]) if at else ("", parts[-2])
+            class_name = class_name.encode("utf-8", "backslashreplace").decode()
+            by_class.setdefault((split, class_name), []).append((name, path))
     if bare := {name for _, name in by_class} & {"cars_train", "cars_test", "car_ims"}:
         raise ConfigError(
             f"{str(folder.root)!r} has photographs in {', '.join(sorted(bare))} but not their annotations: "
             "cars_train_annos.mat in devkit/ or beside (for car_ims: cars_annos.mat)"
         )
+    outcomes = Counter(folder.outcomes)
     if any(split for split, _ in by_class):
-        folder.outcomes["pictures outside train/ and test/"] += sum(len(v) for (s, _), v in by_class.items() if not s)
+        outcomes["pictures outside train/ and test/"] = sum(len(files) for key, files in by_class.items() if not key[0])
         by_class = {key: files for key, files in by_class.items() if key[0]}
+    if bare := {name for _, name in by_class if name.lower() in SPLITS}:
+        raise ConfigError(
+            f"{str(folder.root)!r} has photographs in {', '.join(sorted(bare))} but no folder for each class inside"
+        )
     class_names, photographs = sorted({name for _, name in by_class}), []
     for (split, name), files in sorted(by_class.items()):
         for each, path in files:
-            label = class_names.index(name)
-            photographs.append(Photograph(each, label, split or "train", path.read_bytes, size=path.stat().st_size))
-    form = {split for split, _ in by_class}
-    layout = "class folders, " + (
-        "<class>/*.jpg" if form == {""} else f"{{{','.join(sorted(form, reverse=True))}}}/<class>/*.jpg"
-    )
-    return Collection(layout.replace("{train}", "train"), class_names, photographs, +folder.outcomes)
+            label, size = class_names.index(name), path.stat().st_size
+            photographs.append(Photograph(each, label, split or "train", path.read_bytes, size=size))
+    form = sorted({split for split, _ in by_class}, reverse=True)
+    form = {"": "", "train": "train/", "test": "test/"}[form[0]] if len(form) == 1 else "{train,test}/"
+    return Collection(f"class folders, {form}<class>/*.jpg", class_names, photographs, +outcomes)
 
 
 LAYOUTS = (prepared, official, merged, parquet, class_folders)
@@ -282,12 +314,13 @@ LAYOUTS = (prepared, official, merged, parquet, class_folders)
 def _matlab(path, name):
     """A variable of a MATLAB file: a list of str or of dicts."""
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     try:
         value = loadmat(path, simplify_cells=True)[name]
-    except (MatReadError, ValueError, TypeError, KeyError, OSError, NotImplementedError) as error:
-        raise ConfigError(f"{str(path)!r} is not the MATLAB file that it should be: {error!r}") from None
+    except Exception as error:
+        raise ConfigError(
+            f"{str(path)!r} is not the MATLAB file that it should be: {error!r}"
+        ) from None  # a cut file raises anything
     return [value] if isinstance(value, dict | str) else list(value)
 
 

@@ -8,9 +8,13 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.Image import Transpose as Turn
 
+UPRIGHT = dict(zip(range(2, 9), (Turn.FLIP_LEFT_RIGHT, Turn.ROTATE_180, Turn.FLIP_TOP_BOTTOM, Turn.TRANSPOSE,
+                                  Turn.ROTATE_270, Turn.TRANSVERSE, Turn.ROTATE_90), strict=True))  # fmt: skip
 SMALLEST = 8  # pixels: a side less than this shows no car
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # not every plugin for whatever calls itself .jpg
 LARGEST = 64_000_000  # pixels: more is a decompression bomb, not a photograph of a car
 
 
@@ -32,7 +36,7 @@ def shrink(data, size, box=None, fractions=False):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about odd metadata, and about sizes: LARGEST is stricter
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > LARGEST:
                     return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"], (0, 0)
                 if box is None and min(image.size) < SMALLEST:
@@ -43,17 +47,16 @@ def shrink(data, size, box=None, fractions=False):
         return None, ["refused: not an image"], (0, 0)
     except Image.DecompressionBombError:
         return None, [f"refused: more than {LARGEST // 1_000_000} million pixels"], (0, 0)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError):  # what Pillow's plugins raise
+    except Exception:  # what Pillow raises on damaged files is no closed list, and one file must not stop the others
         return None, ["refused: truncated or damaged"], (0, 0)
 
 
 def _square(image, size, box, fractions):
     outcomes = []
-    if box is None:  # a box is of the pixels as they are stored
-        upright = ImageOps.exif_transpose(image)
-        if upright is not image and upright.getexif() != image.getexif():
-            outcomes.append("turned upright, as its EXIF says")
-        image = upright
+    turn = UPRIGHT.get(image.getexif().get(0x0112))
+    if turn is not None and box is None:  # a box is of the pixels as they are stored
+        image = image.transpose(turn)
+        outcomes.append("turned upright, as its EXIF says")
     image, converted = rgb(image)
     outcomes += converted
     if box is not None:
@@ -78,7 +81,7 @@ def rgb(image):
     if image.mode == "RGB":
         return image, []
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits: Pillow would clip at 255
-        values = np.asarray(image, np.float64)
+        values = np.asarray(image, np.float32)
         scale = 1 / 257 if image.mode.startswith("I;16") or values.max() > 255 else 1.0
         return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB"), ["from 16 bits"]
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

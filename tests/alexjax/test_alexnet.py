@@ -96,6 +96,15 @@ def test_lrn_is_its_definition(channels, beta, generator, x64):
     assert_same_with_vjp(lambda x: alexnet.lrn(x, *constants), lambda x: plain_lrn(x, *constants), x)
 
 
+def test_lrn_computes_in_float32_for_halves():
+    x = jnp.full((1, 1, 1, 8), 300, jnp.float16)
+    (dx,), (expected,) = (jax.vjp(alexnet.lrn, each)[1](each) for each in (x, x.astype(jnp.float32)))
+    assert dx.dtype == jnp.float16
+    np.testing.assert_allclose(dx, expected, rtol=1e-3)
+    with pytest.raises(ValueError, match="size must be odd, got 4"):
+        alexnet.lrn(x, 4)
+
+
 @pytest.mark.parametrize(("height", "width"), [(3, 3), (4, 6), (5, 9), (7, 4), (8, 8), (10, 5)])
 @pytest.mark.parametrize("ties", [False, True])
 def test_max_pool_is_xlas(height, width, ties, generator, x64):

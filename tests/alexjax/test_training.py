@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from alexjax import adasmooth, alexnet
-from alexjax.training import train_step
+from alexjax.training import data_mesh, replicate, shard, train_step
 
 HERE = Path(__file__).parent
 SHAPE = {"num_classes": 10, "image_size": 67, "width": 0.125}
@@ -39,6 +39,13 @@ def test_the_old_parameters_memory_is_used_again():
     state = solver.init(params)
     train_step(solver)(params, state, *batch(), None)
     assert all(array.is_deleted() for array in jax.tree.leaves((params, state[0].nu)))
+
+
+def test_replicated_parameters_are_a_copy():
+    params = alexnet.init(jax.random.key(0), **SHAPE)
+    mesh, solver = data_mesh(), adasmooth()
+    train_step(solver)(*replicate(mesh, (params, solver.init(params))), *shard(mesh, batch(mesh.size)), None)
+    assert not any(array.is_deleted() for array in jax.tree.leaves(params))
 
 
 def test_bfloat16_computes_nearly_the_same_and_keeps_float32_parameters():

@@ -137,6 +137,7 @@ def test_a_layout_is_recognised_from_the_folder_alone(name, tmp_path):
         assert (corners > 200).all() if boxed else (corners < 100).all()  # cropped to the box, or not
     assert not cars.refused
     assert sum(cars.outcomes.values()) == 120
+    assert data.load_dataset("stanford_cars", tmp_path / "cars", "body", 67).class_names == ["coupe", "sedan", "van"]
 
 
 def test_without_test_labels_a_part_of_train_is_test(tmp_path):
@@ -152,6 +153,43 @@ def test_one_folder_a_class(tmp_path):
     cars = data.load_dataset("stanford_cars", tmp_path, "body", 67)
     assert cars.counts == {"train": 96, "validation": 12, "test": 12}
     assert cars.source == "class folders, <class>/*.jpg"
+
+
+@pytest.mark.parametrize(
+    "form", ["Train/{name}", "{split}/{name}/front", "x/{split}/y/../{name}", ".hidden/../{split}/{name}"]
+)
+def test_class_folders_in_other_spellings(form, tmp_path):
+    make_folders(tmp_path / "cars", form.replace("Train", "{split}").replace("x/{split}/y/../", "x/{split}/"))
+    if form.startswith("Train"):
+        for split in ("train", "test"):
+            (tmp_path / "cars" / split).rename(tmp_path / "cars" / split.capitalize())
+    photograph(tmp_path / "cars" / "__MACOSX" / "train" / "other" / "one.jpg", 0, 0)
+    photograph(tmp_path / "cars" / ".ipynb_checkpoints" / "one.jpg", 0, 0)
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert len(cars.class_names) == 3
+
+
+def test_photographs_without_a_folder_for_each_class_are_refused(tmp_path):
+    for split in ("train", "test"):
+        photograph(tmp_path / split / "one.jpg", 0, 0)
+    with pytest.raises(ConfigError, match="has photographs in test, train but no folder for each class inside"):
+        layouts.find(tmp_path)
+
+
+def test_parquet_files_by_folder_and_of_another_split(tmp_path):
+    make_parquet(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / "default" / split).mkdir(parents=True)
+        (tmp_path / "data" / f"{split}-00000-of-00001.parquet").rename(tmp_path / "default" / split / "0000.parquet")
+    (tmp_path / "default" / "contrast").mkdir()
+    shutil.copy(tmp_path / "default" / "test" / "0000.parquet", tmp_path / "default" / "contrast" / "0000.parquet")
+    cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+    assert cars.outcomes["Parquet files of another split"] == 1
+    (tmp_path / "default" / "test" / "0000.parquet").write_text("version https://git-lfs")
+    with pytest.raises(ConfigError, match="is not a Parquet file, or is damaged"):
+        layouts.find(tmp_path)
 
 
 def test_annotations_and_files_that_do_not_match_are_counted(tmp_path):
@@ -226,6 +264,38 @@ def test_archives_are_unpacked_once(form, tmp_path, project, capsys):
     assert [path.name.split("-")[0] for path in (project / "data" / "raw").iterdir()] == [
         "archive" if form == "zip" else "cars_test"
     ]
+
+
+def test_archives_with_the_same_names_inside_do_not_overwrite_each_other(tmp_path):
+    make_folders(tmp_path / "cars", "{split}/{name}")
+    (tmp_path / "archives").mkdir()
+    for split in ("train", "test"):
+        with zipfile.ZipFile(tmp_path / "archives" / f"{split}.zip", "w") as archive:
+            for index, path in enumerate(sorted((tmp_path / "cars" / split).rglob("*.jpg"))):
+                archive.write(path, f"{path.parent.name}/{index:05}.jpg")
+    cars = data.load_dataset("stanford_cars", tmp_path / "archives", "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+
+
+def test_a_part_still_in_its_archive(tmp_path):
+    make_official(tmp_path / "cars")
+    with tarfile.open(tmp_path / "cars" / "cars_test.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "cars" / "cars_test", "cars_test")
+    shutil.rmtree(tmp_path / "cars" / "cars_test")
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 54, "validation": 6, "test": 60}
+
+
+def test_the_same_photograph_with_another_box_is_still_the_same(tmp_path):
+    make_official(tmp_path)
+    content = (tmp_path / "cars_test" / "00000.jpg").read_bytes()
+    (tmp_path / "cars_train" / "00000.jpg").write_bytes(content)
+    annotations = [annotation(f"{index:05}.jpg", index % 3) for index in range(3 * COUNT)]
+    annotations[0]["bbox_x2"] -= 1
+    mat(tmp_path / "devkit" / "cars_train_annos.mat", annotations)
+    cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
+    assert cars.counts["test"] == 60
+    assert cars.outcomes["refused: the same photograph is in test"] == 1
 
 
 def test_a_devkit_still_in_its_archive(tmp_path):
