@@ -5,97 +5,23 @@ in the order in which they are tried. The official annotations are MATLAB files:
 pixels counted from 1, both ends included.
 """
 
-import csv
 import functools
 import json
-import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from study.archives import is_archive, unpack
+from study.collection import Collection, Folder, Photograph, checked_class, is_image, official_names
 from study.config import ConfigError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 SPLITS = {"train": "train", "test": "test", "val": "train", "valid": "train", "validation": "train"}  # by their name
 KNOWN = """what is known: cars_train/ and cars_test/ with their .mat files (also nested, also flat); car_ims/ with \
 cars_annos.mat; train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg; *.parquet; a cars196 prepared by TFDS; \
 archives of these"""
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """One photograph and what is known of it before it is opened."""
-
-    name: str  # where it lies, below the collection's folder
-    label: int  # index among the class names
-    split: str  # "train" or "test"
-    read: Callable[[], bytes] = field(compare=False)
-    box: tuple | None = None  # left, top, right, bottom of the car: pixels, or fractions of the sides
-    fractions: bool = False
-    size: int = 0  # bytes, where known without reading it: a changed file is another collection
-
-
-@dataclass(frozen=True)
-class Collection:
-    """The photographs of one folder."""
-
-    layout: str  # in words
-    class_names: list
-    photographs: list
-    outcomes: Counter  # {what: how many} of what was left out already
-
-
-class Folder:
-    """What lies in a folder and below: its files by their path, links that lead out and unreadable folders apart."""
-
-    def __init__(self, root):
-        self.root, self.files, self.outcomes = Path(root).resolve(), {}, Counter()
-        self.add(self.root)
-
-    def add(self, root):
-        """Add what lies in another folder, as if it lay in this one."""
-        root = Path(root).resolve()
-        for here, folders, names in os.walk(root, onerror=self._unreadable):
-            folders[:] = sorted(each for each in folders if not each.startswith((".", "__MACOSX", "incomplete.")))
-            for folder in folders:
-                if Path(here, folder).is_symlink():
-                    self.outcomes["links to folders, not followed"] += 1
-            for name in sorted(each for each in names if not each.startswith(".")):
-                path = Path(here, name)
-                if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    self.outcomes["links that lead out of the folder"] += 1
-                elif path.is_file():
-                    self.files[path.relative_to(root).as_posix()] = path
-
-    def _unreadable(self, error):
-        if Path(error.filename) == self.root:
-            raise ConfigError(f"cannot read {error.filename!r}: {error.strerror}")
-        self.outcomes["unreadable folders"] += 1
-
-    def named(self, *names):
-        """The file of the first of these names that is there, the least nested one, or None."""
-        found = [
-            (names.index(path.name), name.count("/"), path) for name, path in self.files.items() if path.name in names
-        ]
-        return min(found)[2] if found else None
-
-    def images(self, folder):
-        """{file name: (name, path)} of the pictures that lie in a folder of that name."""
-        return {
-            path.name: (name, path)
-            for name, path in self.files.items()
-            if path.parent.name == folder and is_image(path)
-        }
-
-
-def is_image(path):
-    return path.suffix.lower() in SUFFIXES
 
 
 def find(source):
@@ -142,7 +68,7 @@ def official(folder):
         return None
     test = folder.named("cars_test_annos_withlabels.mat", "cars_test_annos_withlabels_eval.mat", "cars_test_annos.mat")
     meta = folder.named("cars_meta.mat")
-    class_names = _matlab(meta, "class_names") if meta else _official_names()
+    class_names = _matlab(meta, "class_names") if meta else official_names()
     outcomes, photographs = Counter(folder.outcomes), []
     for split, path in (("train", train), ("test", test)):
         images = folder.images(f"cars_{split}")
@@ -201,11 +127,13 @@ def parquet(folder):
             raise ConfigError(f"{str(path)!r} is not a Parquet file, or is damaged: {error}") from None
         about = json.loads(about.get(b"huggingface", b"{}"))
         names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
-        class_names = class_names or names or _official_names()
+        class_names = class_names or names or official_names()
         split, size = splits[name] or "train", path.stat().st_size
         for row, label in enumerate(labels):
             read = functools.partial(shard.read, row)
-            photographs.append(Photograph(f"{name}/{row}", _class(label, class_names, name), split, read, size=size))
+            photographs.append(
+                Photograph(f"{name}/{row}", checked_class(label, class_names, name), split, read, size=size)
+            )
     return Collection("Parquet shards", class_names, photographs, outcomes)
 
 
@@ -338,7 +266,7 @@ def _annotated(annotations, images, column, split_of, class_names, outcomes):
             photographs.append(
                 Photograph(
                     name,
-                    _class(int(each["class"]) - 1, class_names, path.name),
+                    checked_class(int(each["class"]) - 1, class_names, path.name),
                     split_of(each),
                     path.read_bytes,
                     (left - 1, top - 1, right, bottom),
@@ -347,14 +275,3 @@ def _annotated(annotations, images, column, split_of, class_names, outcomes):
             )
     outcomes["files without annotation"] += len(images)
     return photographs
-
-
-def _class(label, class_names, where):
-    if not 0 <= label < len(class_names):
-        raise ConfigError(f"{where}: class {label} is none of the {len(class_names)} classes")
-    return label
-
-
-def _official_names():
-    with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
-        return [row["class_name"] for row in csv.DictReader(file)]

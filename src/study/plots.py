@@ -1,5 +1,6 @@
 """How the figures look, and where they go. The figures themselves are made in the notebooks."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -52,6 +53,11 @@ def percent(axis):
     axis.yaxis.set_major_formatter(PercentFormatter(1))
 
 
+def wrapped(name):
+    """A class name on up to three short lines."""
+    return textwrap.fill(name, 20, max_lines=3, placeholder=" …")
+
+
 def contact_sheet(images, labels, class_names, each=8, seed=0):
     """A row of `each` random images for every class. images (N, S, S, 3) uint8, labels (N,)"""
     generator = np.random.default_rng(seed)
@@ -66,7 +72,8 @@ def contact_sheet(images, labels, class_names, each=8, seed=0):
             axis.set_axis_off()
         for axis, index in zip(row, chosen, strict=False):
             axis.imshow(images[index])
-        row[0].text(-0.08, 0.5, class_names[label], transform=row[0].transAxes, ha="right", va="center", fontsize=11)
+        name = wrapped(class_names[label])
+        row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=11)
     return figure
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study import data, layouts, photographs
+from study import collection, data, layouts, photographs
 from study.config import ConfigError
 
 CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012"]
@@ -166,14 +166,14 @@ def test_a_folder_that_cannot_be_read_is_counted(cars, monkeypatch):
         onerror(PermissionError(13, "Permission denied", str(cars / "train" / "locked")))
         return walk(root, onerror=onerror)
 
-    monkeypatch.setattr(layouts.os, "walk", denied)
+    monkeypatch.setattr(collection.os, "walk", denied)
     assert layouts.find(cars).outcomes["unreadable folders"] == 1
 
     def closed(root, onerror):
         onerror(PermissionError(13, "Permission denied", str(root)))
         return iter(())
 
-    monkeypatch.setattr(layouts.os, "walk", closed)
+    monkeypatch.setattr(collection.os, "walk", closed)
     with pytest.raises(ConfigError, match=r"cannot read '.*cars': Permission denied"):
         layouts.find(cars)
 
