@@ -123,6 +123,8 @@ def _load_npz(path, name, image_size):
     if not zipfile.is_zipfile(path):
         raise ConfigError(f"{str(path)!r} is no .npz file, or is cut short")
     with np.load(path, allow_pickle=False) as arrays:
+        if "train_sides" not in arrays:
+            raise ConfigError(f"{str(path)!r} was not written by this version of study.data.save; write it again")
         about = json.loads(str(arrays["about"]))
         stored_name, size = about.pop("name"), about.pop("image_size")
         if (stored_name, size) != (name, image_size):

@@ -104,6 +104,14 @@ def test_an_npz_stands_for_the_prepared_data(prepared, tmp_path):
         data.load_dataset("stanford_cars", tmp_path / "cars.npz", "body", 99)
 
 
+def test_files_that_are_no_npz_of_ours(tmp_path):
+    (tmp_path / "cut.npz").write_bytes(b"PK\3\4 and no more")
+    np.savez(tmp_path / "other.npz", images=np.zeros(3))
+    for name, message in (("cut", "is no .npz file, or is cut short"), ("other", "was not written by this version")):
+        with pytest.raises(ConfigError, match=message):
+            data.load_dataset("stanford_cars", tmp_path / f"{name}.npz", "body", 67)
+
+
 def test_folders_that_are_not_right(prepared, tmp_path):
     with pytest.raises(ConfigError, match="nowhere' does not exist"):
         data.load_dataset("stanford_cars", tmp_path / "nowhere")
