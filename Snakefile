@@ -82,7 +82,7 @@ rule data:
         notebook="notebooks/01_data.ipynb",
     output:
         f"{BUILD}/notebooks/01_data.ipynb",
-        [f"{FIGURES}/{name}.png" for name in ("images", "splits", "classes", "duplicates", "augmentation")],
+        [f"{FIGURES}/{name}.png" for name in ("images", "splits", "classes", "duplicates", "augmentation", "rendered_cars")],
     params:
         parameters(
             dataset=PROFILE.dataset,

@@ -1,13 +1,17 @@
 """Small pictures of cars in eight body styles, drawn from simple three-dimensional bodies.
 
-A car is a row of proportions (`STYLES`), jittered, turned into four-cornered faces, shaded, and painted from
-back to front. Car coordinates are metres: x forward, y to the left, z up, the origin on the ground below the
-middle. Picture coordinates are fractions of its side, x to the right, y down. The scene's random numbers are
-drawn without regard to the picture's size: the same scene can be had at any size.
+A car is a row of proportions (`STYLES`), jittered, turned into four-cornered faces, shaded, and painted from back to
+front. Car coordinates are metres: x forward, y to the left, z up, the origin on the ground below the middle. Picture
+coordinates are fractions of its side, x to the right, y down. The scene's random numbers are drawn without regard to
+the picture's size: the same scene can be had at any size.
+
+A seed gives the same pixels on every machine. So there is no matrix product here (BLAS adds in an order of its own),
+and places and colours are rounded twice: the last digit of another machine's cosine is gone before it tips a pixel.
 """
 
 # Its tables of numbers stand closer than the formatter would set them:
 # fmt: off
+import math
 from collections import namedtuple
 from collections.abc import Iterator
 
@@ -22,65 +26,91 @@ BODY_STYLES = ("convertible", "coupe", "hatchback", "pickup", "sedan", "suv", "v
 Style = namedtuple("Style", "length width height belt clearance wheel nose deck cabin pillars axles "
                             "roof_width opening roofed", defaults=(.67, None, True))
 STYLES = dict(zip(BODY_STYLES, (
-    Style(4.3, 1.8, 1.3, .91, .17, .33, .7, .9, (.3, .43, .7, .74), (.61,), (.18, .79), .68, (.4, .7), False),
-    Style(4.45, 1.83, 1.32, .91, .16, .34, .71, .87, (.31, .46, .62, .90), (.66,), (.18, .79), .64),
-    Style(3.95, 1.74, 1.49, .95, .18, .31, .78, .93, (.24, .40, .84, .96), (.56, .78), (.19, .83)),
+    Style(4.2, 1.8, 1.28, .88, .17, .33, .7, .87, (.32, .43, .7, .74), (.61,), (.18, .79), .68, (.4, .7), False),
+    Style(4.45, 1.86, 1.24, .87, .15, .35, .68, .85, (.33, .48, .62, .90), (.66,), (.18, .79), .64),
+    Style(3.8, 1.72, 1.45, .94, .16, .30, .78, .93, (.24, .40, .84, .96), (.56, .78), (.19, .83)),
     Style(5.40, 1.92, 1.86, 1.14, .34, .39, 1, 1.1, (.25, .34, .52, .54), (.44,), (.17, .79), .7, (.58, .97)),
-    Style(4.70, 1.82, 1.44, .95, .18, .33, .76, .94, (.28, .42, .67, .82), (.53, .71), (.19, .80)),
-    Style(4.55, 1.88, 1.80, 1.13, .30, .39, 1.0, 1.10, (.26, .38, .90, .965), (.53, .73), (.19, .80), .70),
+    Style(4.75, 1.82, 1.47, .95, .18, .33, .78, .95, (.27, .40, .65, .79), (.53, .71), (.19, .80)),
+    Style(4.6, 1.88, 1.86, 1.18, .35, .41, 1.0, 1.10, (.26, .38, .90, .965), (.53, .73), (.19, .80), .70),
     Style(4.95, 1.94, 2.08, 1.15, .22, .33, .92, 1.11, (.13, .27, .945, .965), (.40, .68), (.17, .78), .80),
-    Style(4.75, 1.81, 1.47, .95, .18, .33, .77, .93, (.27, .41, .88, .965), (.52, .71), (.19, .79)))))
+    Style(4.90, 1.81, 1.50, .95, .18, .33, .77, .94, (.25, .38, .90, .965), (.52, .71), (.19, .79)))))
 
 # Layers in painting order. From CABIN on all lies above the plane of the belt line, and so does the camera:
 # the upper parts can hide the lower ones, never the other way round.
 TYRES, WALLS, SEATS, BODY, BODY_DETAIL, CABIN, CABIN_DETAIL = range(7)
 # A surface is red, green, blue, gloss in 0..1, opacity in 0..255. Paints: the most frequent ones first.
 GLASS, BLACK, LINING = (22, 27, 33, .75, 255), (26, 26, 28, .1, 255), (44, 41, 39, 0, 255)
+GAP, WINDSCREEN = (14, 15, 17, 0, 140), (120, 135, 150, .5, 90)
 LAMP, PLATE, RED_LAMP = (225, 228, 232, .5, 255), (225, 224, 212, .1, 255), (168, 18, 22, .4, 255)
-PAINTS = np.array([
-    (238, 238, 236), (188, 191, 194), (28, 29, 32), (112, 116, 120), (158, 22, 26), (32, 58, 120),
-    (70, 74, 80), (196, 182, 152), (24, 66, 52), (96, 150, 190), (222, 170, 32), (204, 86, 28)])
+PAINTS = np.array([(238, 238, 236), (188, 191, 194), (38, 39, 43), (112, 116, 120), (158, 22, 26), (32, 58, 120),
+                   (70, 74, 80), (196, 182, 152), (24, 66, 52), (96, 150, 190), (222, 170, 32), (204, 86, 28)])
+SKIES = np.array([(196, 214, 235), (222, 226, 230), (236, 218, 198)])
+
+# The same for all cars: the spread of the sizes, the corners of a box's sides (the last one inmost), how wide and how
+# high the body's lines run (sill, waist, shoulder, deck's edge, middle), places along a roof.
+SPREAD = np.array((.05, .02, .025, .025, .1, .05, .03, .02))
+SIDES = np.array([(4, 6, 7, 5), (2, 0, 1, 3), (6, 2, 3, 7), (5, 7, 3, 1), (0, 2, 6, 4), (0, 4, 5, 1)])
+WIDE, RISE = np.array((.94, 1, .975, .86, 0)), np.array((0, .5, .88, 1, 1))
+BEND = np.linspace(-1, 1, 5)
 CIRCLE = np.exp(.15j + .1j * np.pi * np.arange(20)).view(float).reshape(20, 2)
+ROUNDED = np.sign(CIRCLE) * np.sqrt(np.abs(CIRCLE))  # as a car's outline from above
+GROWN = np.linspace(1.2, .86, 10)[:, None, None]  # the shadow's layers
+WHEEL = np.array([1.14, 1, .68, .62])[:, None, None] * CIRCLE  # arch, tyre, rim and spokes
+WHEEL[3, np.arange(20) % 4 > 1] *= .35
+
+
+def uniform(rng, low, high):
+    """Random numbers between low and high, as floats (for a few, faster than arrays)."""
+    return [a + (b - a) * part for a, b, part in zip(low, high, rng.random(len(low)).tolist())]
 
 
 def jitter(style, rng):
     """The style with its proportions moved at random, by enough for neighbouring styles to meet."""
-    sizes = style[:8] * (1 + np.array((.06, .03, .04, .035, .12, .06, .04, .03)) * rng.uniform(-1, 1, 8))
+    moves = 2 * rng.random(14) - 1
+    sizes = (style[:8] * (1 + SPREAD * moves[:8])).tolist()
     sizes[-1] = min(sizes[-1], sizes[3])  # a deck no higher than the belt
-    cabin = np.minimum(style.cabin + rng.uniform(-.022, .022, 4), (1, 1, .956, .968))
-    axles = style.axles + rng.uniform(-.012, .012, 2)
-    return Style(*sizes.tolist(), cabin.tolist(), style.pillars, axles.tolist(), *style[11:])
+    cabin = np.minimum(style.cabin + .012 * moves[8:12], (1, 1, .956, .968)).tolist()
+    return Style(*sizes, cabin, style.pillars, (style.axles + .012 * moves[12:]).tolist(), *style[11:])
 
 
-class Mesh(list):
+class Mesh:
     """The left half of a car: faces with corners (place, y, z), anticlockwise as seen from outside."""
 
-    def add(self, layer, surface, corners, part=(0, 1, 0, 1)):
+    def __init__(self):
+        self.blocks, self.parts = [], []
+
+    def add(self, layer, surface, corners, part):
         """Add part of a face: left, right, low, high (and left and right at high, if different)."""
-        self.append((layer, surface, corners, (*part, *part[:2])[:6]))
+        self.parts.append((layer, surface, corners, (*part, *part[:2])[:6]))
 
     def box(self, layer, surface, x, y, z, inward=1):
         """Add a box between pairs of coordinates, x (rear, front); inward=-1 shows its inner walls."""
-        points = [(a, b, c) for a in x for b in y for c in z]
-        sides = (4, 6, 7, 5), (2, 0, 1, 3), (6, 2, 3, 7), (5, 7, 3, 1), (0, 2, 6, 4), (0, 4, 5, 1)
-        for side in sides if y[0] else sides[:5]:  # nothing divides a box that spans both halves
-            self.add(layer, surface, [points[corner] for corner in side][::inward])
+        points = np.array([(a, b, c) for a in x for b in y for c in z])
+        sides = SIDES if y[0] else SIDES[:5]  # nothing divides a box that spans both halves
+        self.blocks.append((layer, surface, points[sides[:, ::inward]]))
 
     def loft(self, layer, surface, rings, hollow=(2, 2)):
-        """Skin a row of cross-sections, each from low to high, open on top between two places."""
-        ends = ([(x, 0, z) for x, _, z in ring] for ring in (rings[0], rings[-1]))
-        for a, b in zip([next(ends), *rings], [*rings, next(ends)]):
-            for j in range(len(a) - 1 - (hollow[0] <= a[0][0] < b[0][0] <= hollow[1])):
-                self.add(layer, surface, (a[j], b[j], b[j + 1], a[j + 1]))
+        """Skin cross-sections (n, k, 3), each from low to high, open on top between two places."""
+        ends = rings[[0, -1]] * (1, 0, 1)
+        rings = np.concatenate([ends[:1], rings, ends[1:]])
+        low, high, places = rings[:, :-1], rings[:, 1:], rings[:, 0, 0]
+        faces = np.stack([low[:-1], low[1:], high[1:], high[:-1]], 2)
+        keep = np.ones(faces.shape[:2], bool)
+        keep[:, -1] = (places[:-1] < hollow[0]) | (places[1:] > hollow[1]) | (places[:-1] == places[1:])
+        self.blocks.append((layer, surface, faces[keep]))
 
     def arrays(self, length):
-        """Return the whole car's faces (n, 4, 3) in metres, surfaces (n, 5) and layers (n,)."""
-        layers, surfaces, corners, parts = (np.array(column) for column in zip(*self))
+        """Return the whole car's faces (n, 4, 3) in metres, surfaces (5, n) and layers (n,)."""
+        layers, surfaces, faces = zip(*self.blocks)
+        counts = [len(block) for block in faces]
+        part_layers, part_surfaces, corners, parts = (np.array(column) for column in zip(*self.parts))
         u, v = parts[:, [0, 1, 5, 4]], parts[:, [2, 2, 3, 3]]
-        faces = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], -1) @ corners
+        weights = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], -1)
+        faces = np.concatenate([*faces, (weights[..., None] * corners[:, None]).sum(2)])
         faces[..., 0] = length * (.5 - faces[..., 0])
-        whole = np.concatenate([faces, faces[:, ::-1] * (1, -1, 1)])
-        return whole, np.concatenate([surfaces] * 2), np.concatenate([layers] * 2)
+        surfaces = np.concatenate([np.repeat(surfaces, counts, 0), part_surfaces] * 2).T
+        layers = np.concatenate([np.repeat(layers, counts), part_layers] * 2)
+        return np.concatenate([faces, faces[:, ::-1] * (1, -1, 1)]), surfaces, layers
 
 
 def build_body(mesh, style, paint, rng):
@@ -89,18 +119,19 @@ def build_body(mesh, style, paint, rng):
     places = sorted({0, .03, .09, .16, foot, end, .88, .965, 1, *(style.opening or ())})
     widths = np.interp(places, (0, .03, .09, .16, .88, .965, 1), (.76, .9, .975, 1, 1, .5 + boxy / 2, boxy))
     sills = style.clearance + np.interp(places, (0, .05, .95, 1), (.06, 0, 0, .07))
-    tops = np.interp(places, (0, .03, .1, foot, end, .97, 1), (
-        style.nose - .12, style.nose - .03, style.nose * .65 + style.belt * .35, style.belt, style.belt,
-        style.deck, style.deck - .05))
-    stations = np.stack([places, widths * style.width / 2, sills, tops], 1).tolist()
-    rings = [[(place, width * wide, low + (top - low) * rise)  # sill, waist, shoulder, deck's edge, middle
-              for wide, rise in ((.94, 0), (1, .5), (.975, .88), (.86, 1), (0, 1))]
-             for place, width, low, top in stations]
+    nose, belt, deck = style.nose, style.belt, style.deck
+    tops = np.interp(places, (0, .03, .1, foot, end, .97, 1),
+                     (nose - .12, nose - .03, nose * .65 + belt * .35, belt, belt, deck, deck - .05))
+    rings = np.empty((len(places), 5, 3))
+    rings[..., 0], rings[..., 1] = np.array(places)[:, None], widths[:, None] * (style.width / 2 * WIDE)
+    rings[..., 2] = sills[:, None] + (tops - sills)[:, None] * RISE
     mesh.loft(BODY, paint, rings, style.opening or (2, 2))
+    rings = rings.tolist()
 
-    skirt = BLACK if rng.random() < (.5 if style.clearance > .24 else .15) else paint
-    bumper = BLACK if rng.random() < .3 else skirt
-    grille, lamp, rear_lamp, rear_width = rng.uniform((.32, .5, .5, .24), (.6, .66, .68, .52)).tolist()
+    grille, lamp, rear_lamp, rear_width, dark, darker = uniform(
+        rng, (.32, .5, .5, .24, 0, 0), (.6, .66, .68, .52, 1, 1))
+    skirt = BLACK if dark < (.8 if style.clearance > .24 else .15) else paint
+    bumper = BLACK if darker < .3 else skirt
     (a, b), (c, d), p, q = rings[:2], rings[-2:], rings[places.index(foot)], rings[places.index(.88)]
     nose, tail = ((0, 0, a[0][2]), a[0], a[3], a[4]), (d[0], (1, 0, d[0][2]), d[4], d[3])
     front_corner, rear_corner = (a[1], b[1], b[2], a[2]), (c[1], d[1], d[2], c[2])
@@ -114,29 +145,29 @@ def build_body(mesh, style, paint, rng):
         details += [(BLACK, (a[0], b[0], b[1], a[1]), 0, 1, 0, .4) for a, b in zip(rings, rings[1:])]
     for door in (foot + .03, *style.pillars, *((end - .01,) if end < .6 else ())):
         u = (door - foot) / (.88 - foot)
-        details += (BLACK, lower, u - .004, u + .004, .4, 1), (BLACK, upper, u - .004, u + .004, 0, 1)
+        details += (GAP, lower, u - .004, u + .004, .4, 1), (GAP, upper, u - .004, u + .004, 0, .88)
     for surface, face, *part in details:
         mesh.add(BODY_DETAIL, surface, face, part)
 
-    y, belt, reach = .43 * style.width, style.belt, .5 * style.wheel / style.length
+    y, reach = .43 * style.width, .5 * style.wheel / style.length
     for axle in style.axles:  # the tyres' treads, between the discs that end them
         mesh.box(TYRES, BLACK, (axle + reach, axle - reach), (1.14 * y - .22, 1.14 * y), (.04, .5))
     mesh.box(CABIN, paint, (foot + .075, foot + .04), (y, 1.25 * y), (belt + .03, belt + .16))
     if style.opening:
-        mesh.box(WALLS, LINING, style.opening[::-1], (0, y), (belt - .45, style.deck), -1)
+        mesh.box(WALLS, LINING, style.opening[::-1], (0, y), (belt - .45, deck), -1)
 
 
 def build_cockpit(mesh, style, paint, rng):
     """Add a convertible's seats, folded top and windscreen."""
     belt, (foot, front, *_), (start, stop) = style.belt, style.cabin, style.opening
-    leather = ((74, 64, 56, 0, 255), (34, 34, 36, 0, 255), (150, 110, 76, 0, 255))[rng.integers(3)]
+    leather = ((206, 190, 160, 0, 255), (110, 36, 30, 0, 255), (168, 122, 82, 0, 255))[rng.integers(3)]
     for x in (start + .16, stop - .05):
         for layer, low, high, wide in ((SEATS, -.4, 0, .27), (CABIN, 0, .12, .25), (CABIN, .13, .26, .14)):
             mesh.box(layer, leather, (x + .02, x - .01), (.37 - wide, .37 + wide), (belt + low, belt + high))
     mesh.box(CABIN, BLACK, (stop + .065, stop + .005), (0, .4 * style.width), (belt - .02, belt + .06))
     a, b = (foot, 0, belt), (foot, .43 * style.width, belt)
     c, d = (front, style.roof_width * style.width / 2, style.height), (front, 0, style.height)
-    for surface, left, low in (((120, 135, 150, .5, 90), 0, 0), (paint, .9, 0), (paint, 0, .9)):
+    for surface, left, low in ((WINDSCREEN, 0, 0), (paint, .9, 0), (paint, 0, .9)):
         mesh.add(CABIN, surface, (a, b, c, d), (left, 1, low, 1))
         mesh.add(CABIN, surface, (b, a, d, c), (0, 1 - left, low, 1))  # the same from behind
 
@@ -144,20 +175,19 @@ def build_cockpit(mesh, style, paint, rng):
 def build_cabin(mesh, style, paint, rng):
     """Add the roof, its pillars and the windows."""
     foot, front, rear, end = style.cabin
-    base, bend = .43 * style.width, np.linspace(-1, 1, 5)
-    widths = style.roof_width * style.width / 2 * (1 - .03 * bend ** 2)
-    tops = style.height - (.05 + rng.uniform(0, .05) * (bend > 0)) * bend ** 2
-    belt, roof = style.belt, np.stack([np.linspace(front, rear, 5), widths, tops], 1).tolist()
+    base, wide, arch = .43 * style.width, style.roof_width * style.width / 2, .05 * rng.random()
+    roof = zip(((front + rear + (rear - front) * BEND) / 2).tolist(), (wide * (1 - .03 * BEND ** 2)).tolist(),
+               (style.height - (.05 + arch * (BEND > 0)) * BEND ** 2).tolist())
     a, b, *_, c, d = rings = [
-        [(x, base, belt), (x, width, max(belt, top - .06)), (x, .86 * width, top), (x, 0, top)]
-        for x, width, top in ((foot, base, belt), *roof, (end, base, belt))]
-    mesh.loft(CABIN, paint, rings)
+        [(x, base, style.belt), (x, width, max(style.belt, top - .06)), (x, .86 * width, top), (x, 0, top)]
+        for x, width, top in ((foot, base, style.belt), *roof, (end, base, style.belt))]
+    mesh.loft(CABIN, paint, np.array(rings))
     low = .3 if style.height > 1.6 else .12
     mesh.add(CABIN_DETAIL, GLASS, (a[3], a[2], b[2], b[3]), (0, 1.09, .04, .96))
     mesh.add(CABIN_DETAIL, GLASS, (d[2], d[3], c[3], c[2]), (-.04, 1, low, .93))
     # Pillars stand upright in slanting sides: their fractions differ along the lower and the upper edge.
     edges = [(foot + .035, front + .015), *zip(style.pillars, style.pillars),
-             (min(end - .035, rear + rng.uniform(.06, .12)), rear - .015)]
+             (min(end - .035, rear + .06 + .06 * rng.random()), rear - .015)]
     edges = [((low - foot) / (end - foot), min(.93, (high - front) / (rear - front))) for low, high in edges]
     if style.height > 1.95 and rng.random() < .4:
         edges = edges[:2]  # a panel van
@@ -170,77 +200,78 @@ def build_cabin(mesh, style, paint, rng):
 
 def wheel_discs(style):
     """Return arch, tyre, rim and spokes of two wheels in the plane y = 0: polygons (8, 20, 3)."""
-    radii = style.wheel * np.array([1.14, 1, .68, .62])[:, None] * np.ones(20)
-    radii[3, np.arange(20) % 4 > 1] *= .35
-    x, z = radii * CIRCLE[:, 0], style.wheel + radii * CIRCLE[:, 1]
-    z[0] = np.maximum(z[0], style.clearance)  # an arch ends at the sill
-    return np.concatenate([np.stack([style.length * (.5 - axle) + x, 0 * z, z], -1) for axle in style.axles])
+    discs = np.zeros((2, 4, 20, 3))
+    discs[..., 0] = style.wheel * WHEEL[..., 0] + style.length * (.5 - np.array(style.axles))[:, None, None]
+    discs[..., 2] = style.wheel * (1 + WHEEL[..., 1])
+    discs[:, 0, :, 2] = np.maximum(discs[:, 0, :, 2], style.clearance)  # an arch ends at the sill
+    return discs.reshape(8, 20, 3)
 
 
 def aim(style, faces, rng):
-    """Return a camera's place (3,) and its projection of points (..., 3) into the picture (..., 2)."""
-    favoured = (35, -35, 145, -145, 90, -90)[rng.integers(6)] + 12 * rng.standard_normal()
-    azimuth = np.radians(favoured if rng.random() < .8 else rng.uniform(-180, 180))
-    elevation, distance = np.radians(3 + 22 * rng.random() ** 2), rng.uniform(1.7, 3.5) * style.length
-    outward, middle = np.array([np.cos(azimuth), np.sin(azimuth), 0]), .45 * style.height
-    place = distance * np.cos(elevation) * outward
-    place[2] = max(middle + distance * np.sin(elevation), style.belt + .25)  # the layers rely on it
-    ahead = (0, 0, middle) - place
-    ahead /= np.sqrt((ahead ** 2).sum())
-    right = np.array([-outward[1], outward[0], 0])
-    axes = np.stack([right, np.cross(right, ahead), ahead], -1)
+    """Return a camera's place (3,), the projection of points (..., 3) into the picture (..., 2), the faces so."""
+    favoured = (45, -45, 45, -45, 130, -130)[rng.integers(6)] + 7 * rng.standard_normal()
+    anywhere, rise, away, share, *aside = uniform(rng, (-180, 0, 2.3, .78, -.45, -.45), (180, 1, 3.2, .95, .45, .45))
+    azimuth = math.radians(favoured if rng.random() < .92 else anywhere)
+    elevation, distance = math.radians(5 + 10 * rise * rise), away * style.length
+    ahead, middle, near = (-math.cos(azimuth), -math.sin(azimuth)), .45 * style.height, distance * math.cos(elevation)
+    z = max(middle + distance * math.sin(elevation), style.belt + .25)  # the layers rely on it
+    place, above, far = np.array([-near * ahead[0], -near * ahead[1], z]), z - middle, math.hypot(near, z - middle)
 
-    def project(points, scale, shift):
-        seen = (points - place) @ axes
-        return seen[..., :2] * (1, -1) / np.maximum(seen[..., 2:], .3) * scale + shift
+    def project(points):
+        x, y, z = (points - place).T
+        inward, right = ahead[0] * x + ahead[1] * y, ahead[1] * x - ahead[0] * y
+        depth = np.maximum(near * inward - above * z, .3 * far)
+        return np.array([far * right / depth, -(near * z + above * inward) / depth]).T
 
-    corners = project(faces, 1, 0).reshape(-1, 2)
-    low, extent = corners.min(0), np.ptp(corners, 0)
-    scale = rng.uniform(.82, .97) / extent.max()  # the car fills most of the picture
-    spare = 1 - extent * scale
-    shift = spare / 2 + rng.uniform(-.3, .3, 2) * spare.clip(0, .25) - low * scale
-    return place, lambda points: project(points, scale, shift)
+    seen = project(faces)
+    low, high = seen.min((0, 1)), seen.max((0, 1))
+    scale = share / (high - low).max()  # the car fills most of the picture
+    spare = 1 - (high - low) * scale
+    shift = spare / 2 + aside * spare.clip(0, .4) - low * scale
+    return place, lambda points: project(points) * scale + shift, seen * scale + shift
 
 
-def shade(eye, faces, surfaces, sky, sun, ambient):
-    """Return the faces' colours (n, 4) and which of them can be seen from eye (n,)."""
-    normals = np.cross(faces[:, 2] - faces[:, 0], faces[:, 3] - faces[:, 1])
-    views = eye - faces.mean(1)
-    normals, views = (v / np.sqrt((v ** 2).sum(-1, keepdims=True) + 1e-12) for v in (normals, views))
-    facing = (normals * views).sum(-1, keepdims=True)
-    light = ambient * (.82 + .18 * normals[:, 2:]) + (1.1 - ambient) * (normals @ sun).clip(0)[:, None]
+def shade(faces, views, surfaces, sky, sun, ambient):
+    """Return the faces' colours (n, 4) and which of them can be seen (n,), for the ways to the eye (3, n)."""
+    a, b = (faces[:, 2] - faces[:, 0]).T, (faces[:, 3] - faces[:, 1]).T
+    normals = np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+    normals, views = (v / np.sqrt((v * v).sum(0) + 1e-12) for v in (normals, views))
+    facing, upward, sunward = (normals * views).sum(0), normals[2], (normals * sun[:, None]).sum(0)
+    light = ambient * (.82 + .18 * upward) + (1.1 - ambient) * sunward.clip(0)
     # A glossy face mirrors the sky where the mirrored ray rises, and the darker ground where it falls.
-    rising = 2 * facing * normals[:, 2:] - views[:, 2:]
-    mirrored = np.where(rising > 0, sky, .3 * sky) * (.75 + .25 * np.abs(rising))
-    share = surfaces[:, 3:4] * (.18 + .82 * (1 - facing.clip(0)) ** 3)
-    colours = surfaces[:, :3] * light * (1 - share) + mirrored * share
-    return np.concatenate([colours, surfaces[:, 4:]], -1), facing[:, 0] > 0
+    rising = 2 * facing * upward - views[2]
+    mirrored = np.where(rising > 0, 1, .3) * (.75 + .25 * np.abs(rising))
+    grazing = 1 - facing.clip(0)
+    share = surfaces[3] * (.18 + .82 * grazing * grazing * grazing)
+    colours = surfaces[:3] * (light * (1 - share)) + sky[:, None] * (mirrored * share)
+    return np.concatenate([colours, surfaces[4:]]).T, facing > 0
 
 
 def fill(draw, shapes, colours):
     """Paint polygons (n, k, 2) or boxes (n, 4: left, top, right, bottom), in colours (n, 3 or 4)."""
-    shapes = np.asarray(shapes)
+    shapes = np.rint((np.asarray(shapes) * draw.im.size[0]).round(6)).astype(int)
     shapes = shapes[:, [0, 1, 2, 1, 2, 3, 0, 3]] if shapes.ndim == 2 else shapes.reshape(len(shapes), -1)
-    shapes, colours = np.rint(shapes * draw.im.size[0]).astype(int), np.rint(colours).clip(0, 255).astype(int)
+    colours = np.rint(np.asarray(colours).round(6)).clip(0, 255).astype(int)
     for corners, colour in zip(shapes.tolist(), colours.tolist()):
         draw.polygon(corners, fill=tuple(colour))
 
 
 def paint_bush(draw, x, y, reach, rng):
     """Paint foliage round a point."""
-    middles, radii = rng.uniform((-.7, -.5), (.7, .5), (5, 2)), rng.uniform(.3, .6, 5)
-    leaves = (x, y) + reach * (middles[:, None] + radii[:, None, None] * CIRCLE)
-    fill(draw, leaves, ((60, 84, 48) + rng.uniform(-20, 20, 3)) * rng.uniform(.75, 1.2, (5, 1)))
+    across, along, wide, tone = rng.random((4, 7))
+    middles = np.stack([1.4 * across - .7, along - .5], -1)
+    leaves = (x, y) + reach * (middles[:, None] + (.25 + .3 * wide)[:, None, None] * CIRCLE)
+    fill(draw, leaves, ((36, 62, 26) + 24 * rng.random(3)) * (.75 + .45 * tone)[:, None])
 
 
 def paint_surroundings(draw, foot, rng):
     """Paint poles, trees and houses far behind the car, down to the height foot."""
-    for _ in range(rng.integers(0, 6)):
-        left, wide, tall, kind = rng.uniform((-.2, .05, .05, 0), (1, .45, .5, 1)).tolist()
-        wide *= .06 if kind < .45 else 1
-        parts = (0, 1, 1, 0), (.1, .3, .9, .5), (.4, .6, .9, .5), (.7, .9, .9, .5)  # a wall and its windows
+    for _ in range(rng.integers(0, 4)):
+        left, wide, tall, kind, *tone = uniform(rng, (-.2, .05, .05, 0, 40, -16, -16), (1, .45, .5, 1, 215, 16, 16))
+        walls, wide = (4, wide) if kind > .45 else (1, .06 * wide)  # a house has windows
+        parts = ((0, 1, 1, 0), (.1, .3, .9, .5), (.4, .6, .9, .5), (.7, .9, .9, .5))[:walls]
         boxes = [(left + wide * a, foot - tall * c, left + wide * b, foot - tall * d) for a, b, c, d in parts]
-        fill(draw, boxes, np.outer((1, .6, .6, .6), rng.uniform(40, 215) + rng.uniform(-16, 16, 3)))
+        fill(draw, boxes, [[shade * (tone[0] + more) for more in (0, *tone[1:])] for shade in (1, .6, .6, .6)[:walls]])
         if kind < .25:
             paint_bush(draw, left, foot - tall, .2, rng)
 
@@ -252,62 +283,61 @@ def render(body_style: str, rng: np.random.Generator, size: int) -> np.ndarray:
     if size < 16:
         raise ValueError(f"size must be at least 16, not {size}")
     style, mesh = jitter(STYLES[body_style], rng), Mesh()
-    colour = PAINTS[int(len(PAINTS) * rng.random() ** 1.9)] + rng.uniform(-14, 14, 3)
-    paint = (*colour.clip(12, 245).tolist(), rng.uniform(.15, .5), 255)
-    build_body(mesh, style, paint, rng)
-    (build_cabin if style.roofed else build_cockpit)(mesh, style, paint, rng)
+    colour = PAINTS[int(len(PAINTS) * rng.random() ** 1.9)] + 28 * rng.random(3) - 14
+    paint = (*colour.clip(12, 245).tolist(), .15 + .35 * rng.random(), 255)
+    for build in build_body, build_cabin if style.roofed else build_cockpit:
+        build(mesh, style, paint, rng)
     faces, surfaces, layers = mesh.arrays(style.length)
-    eye, project = aim(style, faces, rng)
-    bearing, height, ambient = rng.uniform((0, .5, .45), (2 * np.pi, 1.2, .75)).tolist()
-    sun = np.array([np.cos(bearing) * np.cos(height), np.sin(bearing) * np.cos(height), np.sin(height)])
-    tints = np.array([(196, 214, 235), (222, 226, 230), (236, 218, 198)])
-    sky = tints[rng.integers(3)] * rng.uniform(.8, 1.05)
-    colours, seen = shade(eye, faces, surfaces, sky, sun, ambient)
+    eye, project, corners = aim(style, faces, rng)
+    bearing, height, ambient, clear, indoors, back = uniform(rng, (0, .5, .45, .8, 0, 0), (6.283, 1.2, .75, 1.05, 1, 1))
+    sun = np.array([math.cos(bearing) * math.cos(height), math.sin(bearing) * math.cos(height), math.sin(height)])
+    sky, outdoors = SKIES[rng.integers(3)] * clear, indoors < .75
+    views = eye[:, None] - faces.sum(1).T / 4
+    colours, seen = shade(faces, views, surfaces, sky, sun, ambient)
 
-    outdoors = rng.random() < .75
-    foot = project(-rng.uniform(.4, 8 if outdoors else 1.2) * eye * (1, 1, 0))[1].clip(.05, .8)
-    wall, ground = rng.uniform((90, 70), (235, 190))[:, None] + rng.uniform(-8, 8, (2, 3))
-    rows = np.linspace(0, 1, 2 * size)[:, None, None]
+    foot = project(-(.4 + back * (7.6 if outdoors else .8)) * eye * (1, 1, 0))[1].clip(.05, .8)
+    wall, ground = np.split(np.repeat(uniform(rng, (90, 70), (235, 190)), 3) + 16 * rng.random(6) - 8, 2)
+    rows = np.arange(2 * size)[:, None] / (2 * size - 1)  # twice the size, to be halved
     column = np.where(rows < foot, (sky if outdoors else wall) * (.75 + .25 * rows / foot),
-                      ground * (.85 + .25 * (rows - foot) / (1 - foot))).clip(0, 255).astype(np.uint8)
-    image = Image.fromarray(column).resize((2 * size, 2 * size), Image.Resampling.NEAREST)  # to be halved
+                      ground * (.85 + .25 * (rows - foot) / (1 - foot))).round(6).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(column[:, None]).resize((2 * size, 2 * size), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(image, "RGBA")
     if outdoors:
-        fill(draw, [(0, foot - rng.uniform(0, .12), 1, foot)], [(74, 90, 62) + rng.uniform(-25, 25, 3)])
+        fill(draw, [(0, foot - .12 * rng.random(), 1, foot)], [(49, 65, 37) + 50 * rng.random(3)])
     paint_surroundings(draw, foot, rng)
-    for x, wide in rng.uniform((-6, .08), (6, .2), (rng.integers(0, 4), 2)).tolist():  # lines on the ground
-        line = np.array([(x, -8, 0), (x, 8, 0), (x + wide, 8, 0), (x + wide, -8, 0)])
-        fill(draw, project(line[:, [[0, 1, 2], [1, 0, 2]][rng.integers(2)]])[None], [(225, 222, 205, 130)])
+    for x, wide, turn in (rng.random((rng.integers(0, 4), 3)) * (12, .12, 2) - (6, -.08, 0)).tolist():
+        line = np.array([(x, -8, 0), (x, 8, 0), (x + wide, 8, 0), (x + wide, -8, 0)])  # on the ground
+        fill(draw, project(line[:, [[0, 1, 2], [1, 0, 2]][int(turn)]])[None], [(225, 222, 205, 130)])
 
     # The shadow: the car's rounded footprint, larger layers shifted farther from the sun.
-    grown, spots = np.linspace(1.2, .86, 14)[:, None, None], np.zeros((14, 20, 3))
-    rim = np.sign(CIRCLE) * np.sqrt(np.abs(CIRCLE)) * (style.length / 2, style.width / 2)
-    spots[..., :2] = rim * grown - sun[:2] * style.height * (grown - .85) * (1.2 - ambient)
-    fill(draw, project(spots), [(8, 9, 12, 22)] * 14)
+    spots = np.zeros((len(GROWN), 20, 3))
+    spots[..., :2] = ROUNDED * (style.length / 2, style.width / 2) * GROWN
+    spots[..., :2] -= sun[:2] * (style.height * (1.2 - ambient)) * (GROWN - .85)
+    fill(draw, project(spots), [(8, 9, 12, 30)] * len(GROWN))
 
     # From far to near within each layer; the wheels come over the body and under the cabin.
-    nearness = -((faces.mean(1) - eye) ** 2).sum(-1)
+    nearness = -(views * views).sum(0)
     nearness[(layers == BODY_DETAIL) | (layers == CABIN_DETAIL)] = 0  # these keep the order of their making
     order = np.lexsort((nearness, layers))
     order = order[seen[order]]
-    below, corners = (layers[order] < CABIN).sum(), project(faces)
-    discs, side = wheel_discs(style), (0, np.sign(eye[1]) * .49 * style.width, 0)
-    tones = np.outer((14, 27, 72, rng.uniform(120, 215)) * 2, (1, 1, 1))
-    fill(draw, project(discs[[1, 5]] - np.multiply(side, .8)), tones[[1, 5]])
+    below = np.count_nonzero(layers[order] < CABIN)
+    discs, side = wheel_discs(style), np.array((0, math.copysign(.49, eye[1]) * style.width, 0))
+    tones = np.repeat((14, 27, 72, 120 + 95 * rng.random()) * 2, 3).reshape(8, 3)
+    fill(draw, project(discs[[1, 5]] - .8 * side), tones[[1, 5]])
     fill(draw, corners[order[:below]], colours[order[:below]])
     if abs(eye[1]) > style.width / 2:
         fill(draw, project(discs + side), tones)
     fill(draw, corners[order[below:]], colours[order[below:]])
 
-    occluder, left = rng.uniform((0, 0), (1, .95)).tolist()
+    occluder, left, wide, tone, high, reach, contrast, brightness = uniform(
+        rng, (0, 0, .02, 50, .8, .15, .9, -12), (1, .95, .07, 200, 1, .28, 1.15, 12))
     if occluder < .08:
-        fill(draw, [(left, 0, left + rng.uniform(.02, .07), 1)], rng.uniform(50, 200, (1, 1)) * (1, .96, .9))
+        fill(draw, [(left, 0, left + wide, 1)], [(tone, .96 * tone, .9 * tone)])
     elif occluder < .2:
-        paint_bush(draw, left, rng.uniform(.8, 1), rng.uniform(.15, .28), rng)
-    contrast, brightness = rng.uniform((.8, -18), (1.15, 18)).tolist()
-    noise = np.random.default_rng(rng.integers(2 ** 32)).integers(-6, 7, (size, size, 3), np.int8)
-    picture = (np.asarray(image.reduce(2), np.float32) - 128) * contrast + (128 + brightness) + noise
-    return picture.round().clip(0, 255).astype(np.uint8)
+        paint_bush(draw, left, high, reach, rng)
+    levels = np.rint(((np.arange(256) - 128) * contrast + 128 + brightness).round(6)).astype(np.int16)
+    noise = np.frombuffer(rng.bytes(3 * size * size), np.int8).reshape(size, size, 3) >> 5  # last: as many as pixels
+    return (levels.take(image.reduce(2)) + noise).clip(0, 255).astype(np.uint8)
 
 
 def render_dataset(count: int, size: int, seed: int) -> Iterator[tuple[np.ndarray, int]]:
