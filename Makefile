@@ -36,7 +36,7 @@ notebooks: .venv/installed  ## open the notebooks in Jupyter
 	@$(BIN)/jupyter lab notebooks
 
 lint: .venv/installed
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify notebooks/*.ipynb
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 constraints:  ## pin anew: the newest versions that pip finds
 	@$(PYTHON) -m venv build/pin && build/pin/bin/python -m pip install --quiet '.[test,bench]'
