@@ -12,9 +12,19 @@ PROJECT = Path(__file__).resolve().parents[2]
 DATASETS = ("rendered_cars", "stanford_cars")
 LABELS = ("body", "make", "model")
 BACKENDS = ("jax", "numpy")
-OPTIMIZERS = ("adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
+OPTIMIZERS = ("adadelta", "adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
 WINDOWS = ("epoch", "training")
+VARIANTS = (  # of AdaSmooth: as it is, and with one part changed (`study.ablations`)
+    "paper",
+    "first_ratio_0",
+    "ratio_0",
+    "ratio_1",
+    "ratio_layer",
+    "ratio_coin",
+    "unsquared",
+    "eps_outside",
+)
 SHORT = {"learning_rate": "lr"}  # in the names of runs
 
 
@@ -80,15 +90,19 @@ class RunConfig:
     augment: bool = True  # random crops and flips
     rho1: float = 0.5  # AdaSmooth's constants
     rho2: float = 0.99
-    window: str = "training"  # over which AdaSmooth's ratio is measured
-    beta1: float = 0.9  # Adam's constants, and SGD's momentum
+    window: str = "training"  # over which AdaSmooth's ratio is measured: "epoch", "training" or a number of steps
+    variant: str = "paper"  # AdaSmooth with one part changed
+    beta1: float = 0.9  # Adam's constants; beta1 is also SGD's momentum
     beta2: float = 0.999
+    rho: float = 0.99  # the decay of RMSProp and AdaDelta
+    eps: float = 0.0  # of all but SGD; 0 stands for the optimizer's own: Adam 1e-8, the others 1e-6
+    test: bool = True  # whether the test split is evaluated; runs that tune do not
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), field.type
-            if kind is float and type(value) is int:
-                object.__setattr__(self, field.name, float(value))
+            if (kind is float and type(value) is int) or (field.name == "window" and type(value) is int):
+                object.__setattr__(self, field.name, kind(value))  # papermill reads 10 as a number
             elif type(value) is not kind:
                 raise ConfigError(f"{field.name} must be of type {kind.__name__}, got {value!r}")
         for name, choices in {
@@ -97,21 +111,28 @@ class RunConfig:
             "backend": BACKENDS,
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
-            "window": WINDOWS,
+            "variant": VARIANTS,
         }.items():
             check_choice(name, getattr(self, name), choices)
+        if not (self.window.isdecimal() and int(self.window) > 0):
+            check_choice("window", self.window, (*WINDOWS, "a number of steps"))
         if self.image_size < 67 or (self.image_size - 67) % 32:
             raise ConfigError(f"AlexNet cannot take image_size {self.image_size} (choices: 67, 99, 131, 163, 195, 227)")
         for name in ("width", "learning_rate", "batch_size", "epochs"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, got {self.seed}")
-        for name in ("dropout", "rho1", "rho2", "beta1", "beta2"):
+        for name in ("seed", "eps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("dropout", "rho1", "rho2", "beta1", "beta2", "rho"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.rho1 > self.rho2:
             raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        if self.variant != "paper" and (self.optimizer, self.backend) != ("adasmooth", "jax"):
+            raise ConfigError(
+                f"variant {self.variant!r} is one of AdaSmooth in JAX, not of {self.optimizer} in {self.backend}"
+            )
         if self.dataset == "rendered_cars" and self.data_dir and not self.data_dir.endswith(".npz"):
             raise ConfigError("rendered_cars needs no data_dir; for photographs set dataset to 'stanford_cars'")
         if self.dataset == "rendered_cars" and self.label != "body":
@@ -160,7 +181,10 @@ class Profile:
     def is_finished(self, name):
         """Whether a run's file exists and is of its configuration; outside `full` also newer than the code."""
         path = project_path(self.results / f"{name}.json")
-        if not path.exists() or json.loads(path.read_text())["config"] != self.runs[name].to_dict():
+        if not path.exists():
+            return False
+        # Fields that were not there yet when the run was made are at their defaults.
+        if RunConfig().to_dict() | json.loads(path.read_text())["config"] != self.runs[name].to_dict():
             return False
         sources = (PROJECT / "src").rglob("*.py")
         return self.name == "full" or path.stat().st_mtime > max(each.stat().st_mtime for each in sources)
@@ -194,17 +218,30 @@ def load_profile(name, data_dir=""):
         raise ConfigError(f"DATA_DIR {data_dir!r} does not exist")
     data_dir = data_dir and str(project_path(data_dir))
     runs = {}
-    for group, settings in profile["runs"].items():
-        fixed = {"dataset": dataset, "data_dir": data_dir} | settings
-        cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid", {})
-        for case, *values in itertools.product(cases, *grid.values()):
-            varied = case | dict(zip(grid, values, strict=True))
-            for key in fixed | varied:
-                check_choice(f"setting in study.yaml, {name}/{group}:", key, RUN_FIELDS)
-            runs[f"{group}/{'-'.join(map(_spell, varied, varied.values()))}"] = RunConfig(**fixed | varied)
+    for group, blocks in profile["runs"].items():
+        for block in blocks if isinstance(blocks, list) else [blocks]:
+            for varied, settings in _combinations(block):
+                for key in settings:
+                    check_choice(f"setting in study.yaml, {name}/{group}:", key, RUN_FIELDS)
+                run = RunConfig(**{"dataset": dataset, "data_dir": data_dir} | settings)
+                spelled = {"optimizer": run.optimizer} | varied
+                identifier = f"{group}/{'-'.join(map(_spell, spelled, spelled.values()))}"
+                if identifier in runs:
+                    raise ConfigError(f"study.yaml, {name}: two runs are called {identifier!r}")
+                runs[identifier] = run
     return Profile(name, dataset, data_dir, runs, profile["speed"])
+
+
+def _combinations(block):
+    """(What the case and the grid say, all settings) of every run of a block of study.yaml."""
+    fixed = dict(block)
+    cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid", {})
+    for case, *values in itertools.product(cases, *grid.values()):
+        varied = case | dict(zip(grid, values, strict=True))
+        yield varied, fixed | varied
 
 
 def _spell(key, value):
     """How a value of the grid stands in a run's identifier: words as they are, numbers with their name."""
-    return value if isinstance(value, str) else f"{SHORT.get(key, key)}{value:g}"
+    key = SHORT.get(key, key) + ("_" if key[-1].isdigit() else "")
+    return value if isinstance(value, str) and not value.isdecimal() else f"{key}{float(value):g}"

@@ -23,22 +23,22 @@ class Result:
     config: dict  # the RunConfig's fields
     history: pd.DataFrame  # a row an epoch: epoch, step, train_loss, val_loss, val_accuracy, seconds
     summary: dict  # final numbers, versions, machine
-    test_labels: np.ndarray  # (N,)
-    test_logits: np.ndarray  # (N, num_classes)
+    test_labels: np.ndarray | None  # (N,); None if the test split was not evaluated
+    test_logits: np.ndarray | None  # (N, num_classes)
 
     def save(self, path):
         """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
-        confusion = np.zeros((self.test_logits.shape[1],) * 2, int)
-        np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
         summary = {  # JSON has neither NaN nor infinity
             key: None if isinstance(value, float) and not np.isfinite(value) else value
             for key, value in self.summary.items()
         }
         record = {"config": self.config, "summary": summary}
-        if len(confusion) <= 64:  # [true class][predicted class]
+        if self.test_logits is not None and (classes := self.test_logits.shape[1]) <= 64:
+            confusion = np.zeros((classes, classes), int)  # [true class][predicted class]
+            np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
             record["confusion"] = confusion.tolist()
         text = json.dumps(record, indent=1, allow_nan=False)
         partial = Path(f"{path}.json.partial")

@@ -16,29 +16,15 @@ import optax
 import pandas as pd
 from jax.sharding import NamedSharding, PartitionSpec
 
-import alexjax
 import nunes.autograd.functional as F
 from alexjax import alexnet
 from alexjax.training import data_mesh, initialize_from_environment, replicate, shard, train_step
-from nunes import Tensor, no_grad, optimizers
+from nunes import Tensor, no_grad
 from nunes.models import AlexNet
-from study import data
+from study import data, optimizers
 from study.config import ConfigError
 from study.progress import progress_bar
 from study.results import Result, describe_machine, peak_memory
-
-
-def schedule(config, steps_per_epoch):
-    """The learning rate as a function of the step: constant, or falling to 0 on half a cosine."""
-    if config.schedule == "constant":
-        return optax.constant_schedule(config.learning_rate)
-    return optax.cosine_decay_schedule(config.learning_rate, config.epochs * steps_per_epoch)
-
-
-def adasmooth_constants(config, steps_per_epoch):
-    """The arguments of AdaSmooth, by the names that both implementations give them."""
-    window = steps_per_epoch if config.window == "epoch" else None
-    return {"rho1": config.rho1, "rho2": config.rho2, "window": window}
 
 
 class NumpyBackend:
@@ -49,18 +35,7 @@ class NumpyBackend:
     def __init__(self, config, num_classes, steps_per_epoch):
         self.config = config
         self.model = AlexNet(num_classes, config.image_size, config.width, dropout=config.dropout, seed=config.seed)
-        self.optimizer = self._optimizer(self.model.parameters(), schedule(config, steps_per_epoch), steps_per_epoch)
-
-    def _optimizer(self, parameters, learning_rate, steps_per_epoch):
-        config = self.config
-        smooth = adasmooth_constants(config, steps_per_epoch)
-        return {
-            "adam": lambda *args: optimizers.Adam(*args, beta1=config.beta1, beta2=config.beta2),
-            "adasmooth": lambda *args: optimizers.AdaSmooth(*args, **smooth),
-            "adasmooth_delta": lambda *args: optimizers.AdaSmoothDelta(*args, **smooth),
-            "rmsprop": lambda *args: optimizers.RMSProp(*args),
-            "sgd": lambda *args: optimizers.SGD(*args, momentum=config.beta1),
-        }[config.optimizer](parameters, learning_rate)
+        self.optimizer = optimizers.in_nunes(config, self.model.parameters(), steps_per_epoch)
 
     def step(self, images, labels):
         """One step of training; returns the loss of the batch."""
@@ -73,6 +48,13 @@ class NumpyBackend:
         loss.backward()
         self.optimizer.step()
         return loss.item()
+
+    def travelled(self):
+        """AdaSmooth's sums s and n of the current window, by layer; none for other optimizers."""
+        names, state = self.model.state_dict(), self.optimizer.state
+        if "s.0" not in state:
+            return {}
+        return {name: (state[f"s.{i}"], state[f"n.{i}"]) for i, name in enumerate(names) if name.endswith("weight")}
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
@@ -97,24 +79,13 @@ class JaxBackend:
         self.saves = jax.process_index() == 0  # of several machines, one
         if config.batch_size % self.mesh.size:
             raise ConfigError(f"batch_size {config.batch_size} cannot be shared evenly by {self.mesh.size} devices")
-        self.optimizer = self._optimizer(schedule(config, steps_per_epoch), steps_per_epoch)
+        self.optimizer = optimizers.in_optax(config, steps_per_epoch)
         start = AlexNet(num_classes, config.image_size, config.width, seed=config.seed)  # as NumpyBackend's
         params = alexnet.from_state_dict(start.state_dict())
         self.params, self.optimizer_state = replicate(self.mesh, (params, self.optimizer.init(params)))
         self.count = 0
         self._step = train_step(self.optimizer, dropout=config.dropout)
         self._apply = jax.jit(alexnet.apply, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
-
-    def _optimizer(self, learning_rate, steps_per_epoch):
-        config = self.config
-        smooth = adasmooth_constants(config, steps_per_epoch)
-        return {
-            "adam": lambda rate: optax.adam(rate, config.beta1, config.beta2),
-            "adasmooth": lambda rate: alexjax.adasmooth(rate, **smooth),
-            "adasmooth_delta": lambda rate: alexjax.adasmooth_delta(rate, **smooth),
-            "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-6, eps_in_sqrt=True),
-            "sgd": lambda rate: optax.sgd(rate, momentum=config.beta1),
-        }[config.optimizer](learning_rate)
 
     def step(self, images, labels):
         """One step of training; returns the loss of the batch, still being computed."""
@@ -123,6 +94,11 @@ class JaxBackend:
         self.params, self.optimizer_state, loss = self._step(self.params, self.optimizer_state, images, labels, key)
         self.count += 1
         return loss
+
+    def travelled(self):
+        """As NumpyBackend's."""
+        s, n = (optax.tree.get(self.optimizer_state, name) for name in ("displacement", "distance"))
+        return {f"{layer}.weight": (s[layer]["weight"], n[layer]["weight"]) for layer in s or ()}
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
@@ -156,6 +132,16 @@ def evaluate(backend, split, size, batch_size, normalise):
     return float(-log_likelihood.mean()), float((logits.argmax(axis=1) == split.labels).mean()), logits
 
 
+def mean_ratios(backend):
+    """{"ratio_conv1": ...}: AdaSmooth's effective ratio at the coming step, its mean over a layer's moved weights."""
+    ratios = {}
+    for name, (s, n) in backend.travelled().items():
+        s, n = np.asarray(s), np.asarray(n)
+        moved = n > 1e-20
+        ratios[f"ratio_{name.split('.')[0]}"] = np.abs(s[moved] / n[moved]).mean() if moved.any() else np.nan
+    return ratios
+
+
 def train(config, checkpoint=None):
     """Train one network as `config` says.
 
@@ -166,7 +152,8 @@ def train(config, checkpoint=None):
 
     Returns:
         A Result: `.history`, a DataFrame with a row an epoch; `.summary`, a dict; the test split is evaluated
-        once, after the last epoch. A run whose loss is no longer finite stops there and is marked `diverged`.
+        once, after the last epoch, or with `config.test` false never. A run whose loss is no longer finite stops there
+        and is marked `diverged`.
 
     Raises:
         ConfigError: the dataset cannot be loaded.
@@ -193,6 +180,8 @@ def train(config, checkpoint=None):
         for images, labels in data.batches(
             dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment
         ):
+            if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
+                ratios = mean_ratios(backend)
             losses.append(backend.step(normalise(images), labels))
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
@@ -208,6 +197,7 @@ def train(config, checkpoint=None):
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "seconds": seconds,  # of training in this epoch, without evaluation
+                **ratios,
             }
         )
         progress.clear()
@@ -223,12 +213,14 @@ def train(config, checkpoint=None):
     progress.close()
 
     history = pd.DataFrame(rows)
-    test_loss, test_accuracy, logits = evaluate(backend, dataset.test, config.image_size, config.batch_size, normalise)
+    tested, labels, logits = {}, None, None
+    if config.test:
+        loss, accuracy, logits = evaluate(backend, dataset.test, config.image_size, config.batch_size, normalise)
+        tested, labels = {"test_loss": loss, "test_accuracy": accuracy}, dataset.test.labels
     # The first epoch holds compilation and warming up; the others tell the speed.
     typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
     summary = {
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
+        **tested,
         "val_loss": rows[-1]["val_loss"],
         "val_accuracy": rows[-1]["val_accuracy"],
         "train_loss": float(rows[-1]["train_loss"]),
@@ -243,7 +235,7 @@ def train(config, checkpoint=None):
         **machine,
         "peak_memory_mb": peak_memory(),
     }
-    return Result(config.to_dict(), history, summary, dataset.test.labels, logits)
+    return Result(config.to_dict(), history, summary, labels, logits)
 
 
 def _save(checkpoint, identity, backend, rows):

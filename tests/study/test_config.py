@@ -13,7 +13,7 @@ from study.config import ConfigError, RunConfig, load_profile
     [
         (
             {"optimizer": "adasmoth"},
-            "unknown optimizer 'adasmoth'; did you mean 'adasmooth'? (choices: adam, adasmooth",
+            "unknown optimizer 'adasmoth'; did you mean 'adasmooth'? (choices: adadelta, adam, adasmooth",
         ),
         ({"backend": "torch"}, "unknown backend 'torch' (choices: jax, numpy)"),
         ({"label": "colour"}, "unknown label 'colour' (choices: body, make, model)"),
