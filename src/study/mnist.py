@@ -21,8 +21,9 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte",
 }
 FOLDERS = [project_path("data/raw/mnist"), project_path("../shared/data/mnist")]  # with IDX files
+PREPARED = project_path("data/prepared")
 TFDS_FOLDERS = [
-    project_path("data/prepared"),
+    PREPARED,
     Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser(),
 ]
 DRAWN_COUNTS = {"train": 6000, "test": 1000}
@@ -41,31 +42,46 @@ class Digits:
 
 
 def load_mnist(data_dir=""):
-    """The IDX files in `data_dir`. Without it: those in FOLDERS, else a prepared TFDS mnist, else drawn digits.
+    """The IDX files in `data_dir`. Without it: those in FOLDERS, else a prepared mnist, else drawn digits.
+
+    The files are prepared once, in array_record form below PREPARED, and read from there.
 
     Raises:
         ConfigError: a file is missing, cut short or not what its name says, or counts do not match.
     """
     if data_dir:
-        return load_idx(project_path(Path(data_dir).expanduser()))
+        return prepare_idx(project_path(Path(data_dir).expanduser()))
     for folder in FOLDERS:
         if any(_find(folder, name) for name in FILES.values()):
-            return load_idx(folder)
+            return prepare_idx(folder)
     for folder in TFDS_FOLDERS:
-        for path in sorted(folder.glob("mnist/*/dataset_info.json"), reverse=True):
-            if json.loads(path.read_text()).get("fileFormat") == "array_record":
+        for path in sorted(folder.glob("mnist/**/dataset_info.json"), reverse=True):
+            if (
+                "incomplete" not in path.parent.name
+                and json.loads(path.read_text()).get("fileFormat") == "array_record"
+            ):
                 return load_prepared(path.parent)
     return draw_digits()
 
 
-def load_idx(folder):
-    """Read the four IDX files in `folder`, gzipped or not, with `-idx` or `.idx` in their names."""
+def prepare_idx(folder):
+    """The four IDX files in `folder`, gzipped or not, with `-idx` or `.idx` in their names, through our builder."""
+    from study import builders  # here: TensorFlow Datasets takes seconds to import, and drawn digits do without
+
     if not folder.is_dir():
         raise ConfigError(f"data_dir {str(folder)!r} is not a directory")
     paths = {key: _find(folder, name) for key, name in FILES.items()}
     missing = [FILES[key] for key, path in paths.items() if path is None]
     if missing:
         raise ConfigError(f"{str(folder)!r} lacks {', '.join(missing)} (plain or with .gz)")
+    contents = [path.read_bytes() for path in paths.values()]
+    builder = builders.Mnist(contents, lambda: read_idx(folder, paths), data_dir=PREPARED)
+    builders.prepare(builder)
+    return load_prepared(builder.data_path, builder.layout)
+
+
+def read_idx(folder, paths):
+    """The digits in the files `paths` ({key of FILES: path})."""
     arrays = {key: _read_idx(path, (28, 28) if key.endswith("images") else ()) for key, path in paths.items()}
     for split in ("train", "test"):
         images, labels = (len(arrays[f"{split}_{what}"]) for what in ("images", "labels"))
@@ -105,8 +121,8 @@ def _read_idx(path, shape):
     return np.frombuffer(data, np.uint8, offset=start).reshape(header)
 
 
-def load_prepared(folder):
-    """Read TFDS's mnist, prepared in array_record form in `folder`, without TensorFlow."""
+def load_prepared(folder, source="MNIST, prepared by TFDS"):
+    """Read an mnist of TFDS's or ours, prepared in array_record form in `folder`, without TensorFlow."""
     import tensorflow_datasets as tfds  # here: it takes seconds, and is rarely needed
 
     builder, arrays = tfds.builder_from_directory(folder), {}
@@ -115,7 +131,7 @@ def load_prepared(folder):
         images = [np.asarray(Image.open(io.BytesIO(each["image"])).convert("L")) for each in examples]
         arrays[f"{split}_images"] = np.stack(images)
         arrays[f"{split}_labels"] = np.array([each["label"] for each in examples], np.int64)
-    return Digits(**arrays, source="MNIST, prepared by TFDS")
+    return Digits(**arrays, source=source)
 
 
 def draw_digits(seed=0):

@@ -13,6 +13,13 @@ from study.config import ConfigError, project_path
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES.values()
 
 
+@pytest.fixture(autouse=True)
+def prepared(tmp_path, monkeypatch):
+    """Where the builder writes."""
+    monkeypatch.setattr(mnist, "PREPARED", tmp_path / "prepared")
+    return tmp_path / "prepared"
+
+
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     """No MNIST anywhere on this machine."""
@@ -60,6 +67,27 @@ def test_idx_files(tmp_path, spell, pack):
     assert not digits.drawn
 
 
+def test_files_are_prepared_once_and_anew_when_they_change(tmp_path, prepared, monkeypatch):
+    first, folder = write_idx(tmp_path), str(tmp_path)
+    mnist.load_mnist(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(mnist, "read_idx", lambda *args: pytest.fail("read again"))
+        np.testing.assert_array_equal(mnist.load_mnist(folder).train_images, first["train_images"])
+    changed = 255 - first["test_images"]
+    (tmp_path / TEST_IMAGES).write_bytes(idx(changed))
+    np.testing.assert_array_equal(mnist.load_mnist(folder).test_images, changed)
+    assert len(list(prepared.glob("mnist/28px-*/1.0.0/dataset_info.json"))) == 2
+    assert list(prepared.rglob("*.array_record*"))
+
+
+def test_what_was_prepared_is_found_without_the_files(nowhere, monkeypatch):
+    arrays = write_idx(nowhere / "raw")
+    mnist.load_mnist()
+    for file in (nowhere / "raw").iterdir():
+        file.unlink()
+    np.testing.assert_array_equal(mnist.load_mnist().train_images, arrays["train_images"])
+
+
 FAULTS = {
     "lacks t10k-images-idx3-ubyte (plain or with .gz)": lambda d: (d / TEST_IMAGES).unlink(),
     "magic number 00000801, not 00000803": lambda d: (d / TRAIN_IMAGES).write_bytes(idx(np.zeros(5))),
@@ -82,6 +110,7 @@ def test_wrong_idx_files(tmp_path, message):
         mnist.load_mnist(str(tmp_path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("dataset_info.json"))  # nothing that later loads
 
 
 def test_a_folder_that_is_not_there(tmp_path):
