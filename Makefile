@@ -26,7 +26,7 @@ test: .venv/installed
 
 bench: .venv/installed  ## the speed notebook with PyTorch beside
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@$(BIN)/python -m study notebook notebooks/07_speed.ipynb build/bench/07_speed.ipynb \
+	@$(BIN)/python -m study notebook notebooks/11_speed.ipynb build/bench/11_speed.ipynb \
 		-p image_sizes '67 131 227' -p batch_sizes '8 32 128' -p detail True -p timings build/bench/speed.csv -p figures_dir build/bench
 
 readme: .venv/installed  ## write the README's generated parts from data/results

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 
+from study import tables
 from study.config import load_profile, project_path
 
 PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or "")
@@ -18,11 +19,8 @@ SOURCES = [str(path) for path in project_path("src").rglob("*.py")]
 # The C library keeps its memory instead of giving it back after every step: a third of XLA's time at these sizes.
 ONE_CORE = "NPROC=1 NUNES_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296"
 SPEED = [f"{RESULTS}/speed.csv", f"{FIGURES}/speed.png"]
-CONVERGENCE = ["convergence", "implementations"]
-if any(run.startswith("learning_rate/") for run in PROFILE.runs):
-    CONVERGENCE.append("learning_rate")
-if all(run.label != "model" for run in PROFILE.runs.values()):
-    CONVERGENCE.append("confusion")
+GROUPS = {run.split("/")[0] for run in PROFILE.runs}
+CONVERGENCE = ["convergence", "differences", "implementations", "confusion", *{"tuning"} & GROUPS]
 
 
 def parameters(**values):
@@ -148,17 +146,68 @@ rule convergence:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
 
 
+if "surface" in GROUPS:
+
+    rule sensitivity:
+        input:
+            RUNS,
+            SOURCES,
+            notebook="notebooks/07_sensitivity.ipynb",
+        output:
+            f"{BUILD}/notebooks/07_sensitivity.ipynb",
+            f"{FIGURES}/surface.png",
+        shell:
+            "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
+
+
+if "ablation" in GROUPS:
+
+    rule mechanism:
+        input:
+            RUNS,
+            SOURCES,
+            notebook="notebooks/08_mechanism.ipynb",
+        output:
+            f"{BUILD}/notebooks/08_mechanism.ipynb",
+            [f"{FIGURES}/{name}.png" for name in ("ablation", "ratios")],
+        shell:
+            "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
+
+
+if PROFILE.name == "full":
+    TABLES = [f"data/results/mnist/{cell}.json" for cell in tables.RUNS]
+
+    rule cell_of_the_tables:
+        output:
+            "data/results/mnist/{cell}.json",
+        wildcard_constraints:
+            cell="|".join(re.escape(cell) for cell, path in zip(tables.RUNS, TABLES) if not project_path(path).exists()) or "(?!)",
+        shell:
+            "{ONE_CORE} {STUDY} tables {wildcards.cell} {output}"
+
+    rule tables:
+        input:
+            TABLES,
+            SOURCES,
+            notebook="notebooks/09_tables.ipynb",
+        output:
+            f"{BUILD}/notebooks/09_tables.ipynb",
+            f"{FIGURES}/tables.png",
+        shell:
+            "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
+
+
 # The published timings are of one machine, and stay unless they are deleted.
 if PROFILE.name != "full" or not all(project_path(path).exists() for path in SPEED):
 
     rule speed:
         input:
             SOURCES,
-            notebook="notebooks/07_speed.ipynb",
+            notebook="notebooks/11_speed.ipynb",
         output:
             SPEED,
         params:
-            notebook=f"{BUILD}/notebooks/07_speed.ipynb",
+            notebook=f"{BUILD}/notebooks/11_speed.ipynb",
             parameters=parameters(**PROFILE.speed),
         threads: workflow.cores
         shell:
@@ -173,13 +222,15 @@ rule report:
         rules.nunes.output,
         rules.adasmooth.output,
         rules.convergence.output,
-        rules.mnist.output if PROFILE.name == "full" else [],
+        [rules.mnist.output, rules.tables.output] if PROFILE.name == "full" else [],
+        rules.sensitivity.output if "surface" in GROUPS else [],
+        rules.mechanism.output if "ablation" in GROUPS else [],
         SPEED,
         RUNS,
         SOURCES,
-        notebook="notebooks/08_report.ipynb",
+        notebook="notebooks/12_report.ipynb",
     output:
-        f"{BUILD}/notebooks/08_report.ipynb",
+        f"{BUILD}/notebooks/12_report.ipynb",
         f"{BUILD}/report.html",
     shell:
         "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"

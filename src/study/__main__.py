@@ -122,6 +122,10 @@ def main(arguments=None):
     command.add_argument("--title", default="Report")
     command = commands.add_parser("readme", help="write the README's generated parts")
     command.add_argument("--check", action="store_true", help="fail if they are stale, and write nothing")
+    command = commands.add_parser("tables", help="train one cell of the paper's MNIST tables with ten seeds")
+    command.add_argument("name", help="e.g. cnn-adasmooth_0.99")
+    command.add_argument("path", help="the JSON file to write")
+    command.add_argument("--seeds", type=int, default=10)
     command = commands.add_parser("accelerator", help="time JAX's training on the GPUs of this machine")
     command.add_argument("target", help="the CSV file to write")
     command.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 256, 512, 1024])
@@ -139,6 +143,10 @@ def main(arguments=None):
             export_html(args["source"], args["target"], args["title"])
         case "readme":
             readme(**args)
+        case "tables":
+            from study import tables
+
+            tables.run(**args)
         case "accelerator":
             from study.accelerator import measure
 

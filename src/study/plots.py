@@ -79,26 +79,33 @@ def contact_sheet(images, labels, class_names, each=8, seed=0):
     return figure
 
 
-def learning_curves(histories, metrics, style=None):
-    """Mean over the seeds with a band of one standard deviation, a panel for each metric, a colour an optimizer.
+def learning_curves(histories, metrics, rows="schedule"):
+    """Mean over the seeds with its 95 % interval, a panel for each metric, a colour an optimizer.
 
     Args:
         histories: a row an epoch and run, as from `results.load_runs`.
         metrics: {column: axis label}.
-        style: a column told apart by dashes, e.g. "backend".
+        rows: a column, each value of which gets a row of panels.
     """
-    figure, axes = plt.subplots(1, len(metrics), figsize=(4.1 * len(metrics) + 1, 3.6), squeeze=False)
-    named = histories.replace({"optimizer": NAMES, "backend": NAMES})
+    values = sorted(histories[rows].unique(), reverse=True)
+    figure, axes = plt.subplots(
+        len(values), len(metrics), figsize=(4.1 * len(metrics) + 1, 3.4 * len(values)), sharex=True, squeeze=False
+    )
+    named = histories.replace({"optimizer": NAMES})
+    order = [NAMES[key] for key in NAMES if NAMES[key] in set(named.optimizer)]
     palette = {NAMES[key]: COLOURS[key] for key in NAMES if key in COLOURS}
-    for axis, (column, label) in zip(axes[0], metrics.items(), strict=True):
-        last = axis is axes[0][-1]
-        sns.lineplot(
-            named, x="epoch", y=column, hue="optimizer", style=style, palette=palette,
-            hue_order=sorted(named.optimizer.unique()), errorbar="sd", ax=axis, legend="auto" if last else False,
-        )  # fmt: skip
-        axis.set(xlabel="epoch", ylabel=label)
-        if column.endswith("accuracy"):
-            percent(axis)
-        if last:
-            sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for value, line in zip(values, axes, strict=True):
+        for axis, (column, label) in zip(line, metrics.items(), strict=True):
+            last = axis is axes[0][-1]
+            sns.lineplot(
+                named[named[rows] == value], x="epoch", y=column, hue="optimizer", palette=palette,
+                hue_order=order, errorbar=("ci", 95), seed=0, ax=axis, legend="auto" if last else False,
+            )  # fmt: skip
+            axis.set(xlabel="epoch", ylabel=label)
+            if len(values) > 1:
+                axis.set_title(f"{rows}: {value}")
+            if column.endswith("accuracy"):
+                percent(axis)
+            if last:
+                sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure

@@ -1,7 +1,4 @@
-"""From runs to what people read: sentences, tables, the README's generated part, and the HTML report.
-
-Every number is computed here from the run files; nothing is typed by hand.
-"""
+"""What people read: the README's generated parts, what is shown of the data and the machine, and the HTML report."""
 
 import html
 import json
@@ -14,138 +11,13 @@ from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
+from study import findings
 from study.benchmark import targets
 from study.config import PROJECT, ConfigError
-from study.plots import NAMES
-from study.results import load_runs, mean_and_deviation
+from study.results import load_runs
 
 README = PROJECT / "README.md"
 PUBLISHED = PROJECT / "data" / "results" / "stanford_cars"
-DATASET_NAMES = {"stanford_cars": "Stanford Cars photographs", "rendered_cars": "rendered cars"}
-
-
-def comparison_table(runs):
-    """A row for each optimizer and implementation of the group `comparison`: test quality over the seeds."""
-    rows = []
-    for (optimizer, backend), cell in runs[runs.group == "comparison"].groupby(["optimizer", "backend"]):
-        rows.append(
-            {
-                "optimizer": NAMES[optimizer],
-                "in": NAMES[backend],
-                "learning rate": f"{cell.learning_rate.iloc[0]:g}",
-                "window": cell.window.iloc[0] if optimizer.startswith("adasmooth") else "–",
-                "seeds": len(cell),
-                "test accuracy": mean_and_deviation(cell.test_accuracy),
-                "test loss": mean_and_deviation(cell.test_loss, percent=False),
-                "train loss": mean_and_deviation(cell.train_loss, percent=False),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def question(runs):
-    """The opening sentence of a report."""
-    comparison = runs[runs.group == "comparison"]
-    run, seeds = comparison.iloc[0], comparison.seed.nunique()
-    return (
-        f"AlexNet trained with AdaSmooth and with Adam, in NumPy and in JAX, on {run.counts['train']:,} "
-        f"{DATASET_NAMES[run.dataset]} of {len(run.class_names)} classes, {run.epochs} epochs, {seeds} "
-        f"seed{'s' if seeds > 1 else ''} each, on {run.machine}. What came out:"
-    )
-
-
-def setting(runs):
-    """One sentence: what was trained, on what, for how long, where."""
-    run = runs[runs.group == "comparison"].iloc[0]
-    counts = run["counts"]
-    return (
-        f"AlexNet at {run.image_size} px, width {run.width:g}, batch {run.batch_size}, {run.epochs} epochs, "
-        f"{run.schedule} learning rate; {DATASET_NAMES[run.dataset]}, {len(run.class_names)} classes ({run.label}), "
-        f"{counts['train']:,} training, {counts['validation']:,} validation and {counts['test']:,} test images; "
-        f"on {run.machine}. Means ± standard deviations over the seeds."
-    )
-
-
-def findings(runs, speed=None):
-    """What came out, in sentences (Markdown), each from the run files alone."""
-    comparison = runs[runs.group == "comparison"]
-    finished = comparison[~comparison.diverged]
-    # The runs of one seed share their weights and batches: the sample is the seeds, not the runs.
-    by_seed = finished.groupby(["optimizer", "seed"]).test_accuracy.mean().unstack("optimizer")
-    train_loss = finished.groupby(["optimizer", "seed"]).train_loss.mean().unstack("optimizer")
-    sentences = []
-    if {"adam", "adasmooth"} <= set(by_seed):
-        rates = comparison.groupby("optimizer").learning_rate.first()
-        difference, seeds = paired(100 * (by_seed.adasmooth - by_seed.adam), 1)
-        slower, _ = paired(train_loss.adasmooth - train_loss.adam, 3)
-        sentences.append(
-            f"**Quality.** AdaSmooth ends at {mean_and_deviation(by_seed.adasmooth.dropna())} test accuracy (learning "
-            f"rate {rates.adasmooth:g}), Adam at {mean_and_deviation(by_seed.adam.dropna())} (learning rate "
-            f"{rates.adam:g}); the difference is {difference} points, paired over {seeds} (mean of both "
-            f"implementations). Always guessing the most frequent class gives {majority(finished):.1%}."
-        )
-        sentences.append(
-            f"**Convergence.** After the same {comparison.epochs.iloc[0]} epochs AdaSmooth's training loss is "
-            f"{mean_and_deviation(train_loss.adasmooth.dropna(), percent=False)}, Adam's "
-            f"{mean_and_deviation(train_loss.adam.dropna(), percent=False)}; the paired difference is {slower}."
-        )
-    if comparison.diverged.any():
-        sentences.append(f"**Divergence.** {comparison.diverged.sum()} of {len(comparison)} runs diverged.")
-    pairs = finished.pivot_table(index=["optimizer", "seed"], columns="backend", values="test_accuracy")
-    if {"numpy", "jax"} <= set(pairs):
-        gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
-        masks = ", with dropout masks of their own" if finished.dropout.max() > 0 else ""
-        sentences.append(
-            f"**Two implementations, one network.** From the same weights and batches{masks}, NumPy and JAX end "
-            f"{gap.abs().mean():.1f} points of test accuracy apart on average ({len(gap)} "
-            f"{'pairs' if len(gap) > 1 else 'pair'} of runs); NumPy's mean is {gap.mean():+.1f} from JAX's."
-        )
-    if speed is not None:
-        largest = speed[(speed.image_size == speed.image_size.max()) & (speed.task == "AlexNet (2012)")]
-        batch_size = 32 if (largest.batch_size == 32).any() else largest.batch_size.max()
-        medians = largest[largest.batch_size == batch_size].groupby("implementation").seconds.median()
-        parts = [f"{name} {1000 * medians[name]:,.0f} ms" for name in ("NumPy", "JAX", "PyTorch") if name in medians]
-        floor = f"; the matrix products alone would take {1000 * medians['GEMM floor']:,.0f} ms"
-        sentences.append(
-            f"**Speed.** Forward and backward at {largest.image_size.iloc[0]} px, batch "
-            f"{batch_size}, width {largest.width.iloc[0]:g}: {', '.join(parts)}{floor}."
-        )
-    return sentences
-
-
-def paired(differences, digits):
-    """ "+0.1 ± 0.9" and "3 seeds", from a difference for each seed."""
-    differences = differences.dropna()
-    spread = f" ± {differences.std(ddof=1):.{digits}f}" if len(differences) > 1 else ""
-    seeds = f"{len(differences)} seed{'s' if len(differences) > 1 else ''}"
-    return f"{differences.mean():+.{digits}f}{spread}".replace("-", "−"), seeds
-
-
-def majority(runs):
-    """The share of the most frequent class among the test images."""
-    return max(map(sum, runs.confusion.iloc[0])) / runs.counts.iloc[0]["test"]
-
-
-def limits(runs):
-    """What the numbers do not say (Markdown), as far as it depends on the runs."""
-    trials = runs[runs.group == "learning_rate"].groupby("optimizer").size()
-    tuning = (
-        "Each optimizer's learning rate (and AdaSmooth's window) is the best of a sweep with one seed and "
-        f"{runs[runs.group == 'learning_rate'].epochs.iloc[0]} epochs, {trials.get('adam', 0)} trials for Adam and "
-        f"{trials.get('adasmooth', 0)} for AdaSmooth; their other constants are the papers' defaults"
-        if len(trials)
-        else "The learning rates were not tuned"
-    )
-    seeds = runs[runs.group == "comparison"].seed.nunique()
-    number = "One seed tells" if seeds == 1 else f"{seeds} seeds tell"
-    items = [f"This is a first comparison. {tuning}. {number} large differences from small ones and no more."]
-    if runs.dataset.iloc[0] == "stanford_cars":
-        items.append(
-            "The split of Stanford Cars is our own, and the cars are cropped to their boxes: the numbers do not "
-            "compare with published ones."
-        )
-    items.append("The networks are sized for a CPU: small images, fewer channels.")
-    return "\n".join(f"- {item}" for item in items)
 
 
 def speed_table(speed):
@@ -204,15 +76,15 @@ def load_speed(folder):
 
 def generated_parts(folder=PUBLISHED):
     """{marker: Markdown} for the README, from the published runs."""
-    runs, _ = load_runs(folder)
-    table = comparison_table(runs).to_markdown(index=False, disable_numparse=True)
+    runs, histories = load_runs(folder)
+    table = findings.comparison_table(runs, histories).to_markdown(index=False, disable_numparse=True)
     speed = load_speed(folder)
-    bullets = "\n".join(f"- {sentence}" for sentence in findings(runs, speed))
+    bullets = "\n".join(f"- {sentence}" for sentence in findings.findings(runs, histories, speed))
     return {
-        "findings": f"{question(runs)}\n\n{bullets}",
+        "findings": f"{findings.question(runs)}\n\n{bullets}",
         "speed": f"{speed_table(speed)}\n\n{accelerator_table(folder)}",
-        "results": f"{table}\n\n{setting(runs)}",
-        "limits": limits(runs),
+        "results": f"{table}\n\n{findings.setting(runs)}",
+        "limits": findings.limits(runs),
     }
 
 

@@ -92,13 +92,3 @@ def load_runs(folder):
     if not rows:
         raise ConfigError(f"no finished runs in {str(folder)!r}; make them with: make report")
     return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
-
-
-def mean_and_deviation(values, percent=True):
-    """ "45.1 ± 0.8 %" from the seeds' fractions (or plain numbers); the deviation is the sample's, n − 1."""
-    values = np.asarray(values, float) * (100 if percent else 1)
-    unit = " %" if percent else ""
-    digits = 1 if percent else 3
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}{unit}"
-    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}{unit}"

@@ -49,12 +49,13 @@ class NumpyBackend:
         self.optimizer.step()
         return loss.item()
 
-    def travelled(self):
-        """AdaSmooth's sums s and n of the current window, by layer; none for other optimizers."""
-        names, state = self.model.state_dict(), self.optimizer.state
+    def sums(self):
+        """AdaSmooth's s, n and v of each layer's weights; none of other optimizers."""
+        state = self.optimizer.state
         if "s.0" not in state:
             return {}
-        return {name: (state[f"s.{i}"], state[f"n.{i}"]) for i, name in enumerate(names) if name.endswith("weight")}
+        names = enumerate(self.model.state_dict())
+        return {name.split(".")[0]: [state[f"{key}.{i}"] for key in "snv"] for i, name in names if "weight" in name}
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
@@ -95,10 +96,12 @@ class JaxBackend:
         self.count += 1
         return loss
 
-    def travelled(self):
+    def sums(self):
         """As NumpyBackend's."""
-        s, n = (optax.tree.get(self.optimizer_state, name) for name in ("displacement", "distance"))
-        return {f"{layer}.weight": (s[layer]["weight"], n[layer]["weight"]) for layer in s or ()}
+        trees = [optax.tree.get(self.optimizer_state, name) for name in ("displacement", "distance", "nu")]
+        if trees[0] is None:
+            return {}
+        return {layer: [np.asarray(tree[layer]["weight"]) for tree in trees] for layer in trees[0]}
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
@@ -132,14 +135,15 @@ def evaluate(backend, split, size, batch_size, normalise):
     return float(-log_likelihood.mean()), float((logits.argmax(axis=1) == split.labels).mean()), logits
 
 
-def mean_ratios(backend):
-    """{"ratio_conv1": ...}: AdaSmooth's effective ratio at the coming step, its mean over a layer's moved weights."""
-    ratios = {}
-    for name, (s, n) in backend.travelled().items():
-        s, n = np.asarray(s), np.asarray(n)
+def inside_adasmooth(backend, eps):
+    """{"ratio_conv1": ..., "floor_conv1": ...}: of each layer's weights the mean effective ratio of those that have
+    moved in the window, and the share of those whose average of squared gradients, v, is below ε."""
+    columns = {}
+    for layer, (s, n, v) in backend.sums().items():
         moved = n > 1e-20
-        ratios[f"ratio_{name.split('.')[0]}"] = np.abs(s[moved] / n[moved]).mean() if moved.any() else np.nan
-    return ratios
+        columns[f"ratio_{layer}"] = np.abs(s[moved] / n[moved]).mean() if moved.any() else np.nan
+        columns[f"floor_{layer}"] = (v < eps).mean()
+    return columns
 
 
 def train(config, checkpoint=None):
@@ -181,7 +185,7 @@ def train(config, checkpoint=None):
             dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment
         ):
             if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
-                ratios = mean_ratios(backend)
+                inside = inside_adasmooth(backend, config.eps or 1e-6)
             losses.append(backend.step(normalise(images), labels))
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
@@ -197,7 +201,7 @@ def train(config, checkpoint=None):
                 "val_loss": val_loss,
                 "val_accuracy": val_accuracy,
                 "seconds": seconds,  # of training in this epoch, without evaluation
-                **ratios,
+                **inside,
             }
         )
         progress.clear()

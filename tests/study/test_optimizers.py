@@ -1,0 +1,59 @@
+"""A run's optimizer has the run's constants, the same in both implementations."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nunes.nn import Parameter
+from study import RunConfig
+from study.config import OPTIMIZERS, ConfigError
+from study.optimizers import in_nunes, in_optax
+
+CHANGES = {  # of each constant that an optimizer has, a value that is not its default
+    "adadelta": {"rho": 0.5, "eps": 1e-2},
+    "adam": {"beta1": 0.5, "beta2": 0.9, "eps": 1e-2},
+    "adasmooth": {"rho1": 0.2, "rho2": 0.7, "eps": 1e-2, "window": "3", "learning_rate": 0.02},
+    "adasmooth_delta": {"rho1": 0.2, "rho2": 0.7, "eps": 1e-2, "window": "epoch"},
+    "rmsprop": {"rho": 0.5, "eps": 1e-2},
+    "sgd": {"beta1": 0.5, "schedule": "cosine"},
+}
+GRADIENTS = np.random.default_rng(0).standard_normal((12, 6))
+
+
+def in_numpy(config):
+    parameter = Parameter(np.ones(6))
+    optimizer = in_nunes(config, [parameter], 5)
+    for gradient in GRADIENTS:
+        parameter.grad = gradient.copy()
+        optimizer.step()
+    return parameter.data
+
+
+def in_jax(config):
+    import jax
+
+    with jax.enable_x64(True):
+        optimizer, x = in_optax(config, 5), jnp.ones(6, jnp.float64)
+        state = optimizer.init(x)
+        for gradient in GRADIENTS:
+            update, state = optimizer.update(jnp.asarray(gradient), state, x)
+            x = x + update
+        return np.asarray(x)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_both_implementations_take_every_constant(name):
+    start = {"optimizer": name, "learning_rate": 0.05}
+    before = in_numpy(RunConfig(**start))
+    np.testing.assert_allclose(in_jax(RunConfig(**start)), before, rtol=1e-6)
+    for key, value in CHANGES[name].items():
+        config = RunConfig(**start | {key: value})
+        changed = in_numpy(config)
+        assert np.abs(changed - before).max() > 1e-6, f"{key} does nothing"
+        np.testing.assert_allclose(in_jax(config), changed, rtol=1e-6, err_msg=key)
+
+
+def test_the_variants_are_adasmooths_in_jax():
+    for wrong in ({"optimizer": "adam", "backend": "jax"}, {"optimizer": "adasmooth", "backend": "numpy"}):
+        with pytest.raises(ConfigError, match="variant 'ratio_1' is one of AdaSmooth in JAX, not of"):
+            RunConfig(variant="ratio_1", **wrong)
