@@ -15,7 +15,7 @@ OWN_EPS = {"adam": 1e-8}  # the others': 1e-6
 
 def constants(run):
     """An optimizer's constants other than its learning rate, in words."""
-    eps = f"ε {run.eps or OWN_EPS.get(run.optimizer, 1e-6):.0e}".replace("e-0", "e-")
+    eps = _eps(run)
     return {
         "sgd": f"momentum {run.beta1:g}",
         "rmsprop": f"decay {run.rho:g}, {eps}",
@@ -24,6 +24,10 @@ def constants(run):
         "adasmooth": f"ρ1 {run.rho1:g}, ρ2 {run.rho2:g}, window {run.window}",
         "adasmooth_delta": f"ρ1 {run.rho1:g}, ρ2 {run.rho2:g}, window {run.window}, {eps}",
     }[run.optimizer]
+
+
+def _eps(run):
+    return f"ε {run.eps or OWN_EPS.get(run.optimizer, 1e-6):.0e}".replace("e-0", "e-")
 
 
 def estimate(values, unit="", digits=3):
@@ -144,10 +148,11 @@ VARIANTS = {
 
 
 def _variant(run):
-    if run.optimizer == "adasmooth":
-        name = VARIANTS[run.variant]
-        return "window never reset" if name == "AdaSmooth" and run.window == "training" else name
-    return "Adam, β1 = 0" if run.optimizer == "adam" and run.beta1 == 0 else NAMES[run.optimizer]
+    if run.optimizer == "adam" and run.beta1 == 0:
+        return "Adam, β1 = 0"
+    name = VARIANTS[run.variant] if run.optimizer == "adasmooth" else NAMES[run.optimizer]
+    name = "window never reset" if name == "AdaSmooth" and run.window == "training" else name
+    return f"{name}, {_eps(run)}" if run.eps else name
 
 
 def question(runs):
@@ -240,7 +245,7 @@ def mechanism(runs, _):
     if chosen.empty:
         return None
     table = ablation_table(runs).min(axis=1)
-    names = ["AdaSmooth", *(VARIANTS[key] for key in ("ratio_layer", "ratio_coin")), "RMSProp"]
+    names = ["AdaSmooth", *(VARIANTS[key] for key in ("ratio_layer", "ratio_coin")), "RMSProp", "AdaSmooth, ε 1e-12"]
     return (
         "**Why.** Best mean validation loss over three learning rates: "
         + "; ".join(f"{name} {table[name]:.3f}" for name in names if name in table)

@@ -9,13 +9,6 @@ import pytest
 from study import report
 from study.__main__ import main, parse
 from study.config import PROJECT, ConfigError
-from study.results import mean_and_deviation
-
-
-def test_means_and_deviations():
-    assert mean_and_deviation([0.5, 0.6, 0.7]) == "60.0 ± 10.0 %"
-    assert mean_and_deviation([0.451]) == "45.1 %"
-    assert mean_and_deviation([1.0, 1.2], percent=False) == "1.100 ± 0.141"
 
 
 def test_the_readmes_markers():

@@ -1,0 +1,121 @@
+"""Tables and sentences from made-up runs whose answers are known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study import RunConfig, findings
+from study.results import load_runs
+
+GRID = [1e-4, 1e-3, 1e-2]
+
+
+def write_run(folder, group, name, losses, accuracy=None, diverged=False, **settings):
+    """A run of three epochs of 100 steps, 1.1 s each, with these validation losses."""
+    config = RunConfig(**{"dataset": "stanford_cars", "backend": "jax", "schedule": "cosine"} | settings)
+    history = pd.DataFrame({"epoch": [1, 2, 3], "step": [100, 200, 300], "train_loss": losses, "val_loss": losses})
+    history = history.assign(val_accuracy=0.5, seconds=1.1, ratio_conv1=0.1)
+    summary = {"val_loss": losses[-1], "val_accuracy": 0.5, "train_loss": losses[-1], "diverged": diverged}
+    summary |= {"steps": 300, "seconds": 3.0, "machine": "a machine, 2 cores", "class_names": ["a", "b"]}
+    summary |= {"counts": {"train": 640, "validation": 10, "test": 10}, "git_commit": "0" * 10}
+    record = {"config": config.to_dict(), "summary": summary}
+    if accuracy is not None:
+        record["summary"] |= {"test_accuracy": accuracy, "test_loss": losses[-1]}
+        record["confusion"] = [[6, 0], [0, 4]]
+    (folder / group).mkdir(exist_ok=True)
+    history.to_csv(folder / group / f"{name}.csv", index=False)
+    (folder / group / f"{name}.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Five seeds: AdaSmooth 2 to 2.4 points behind Adam, which always reaches the target, at step 150."""
+    for seed in range(5):
+        noise = 0.001 * seed
+        write_run(tmp_path, "comparison", f"a{seed}", [1.7, 1.5, 1.4], 0.45 + noise, optimizer="adam", seed=seed)
+        losses = [1.9, 1.8, 1.59 if seed == 0 else 1.65]
+        write_run(tmp_path, "comparison", f"s{seed}", losses, 0.43, optimizer="adasmooth", window="epoch", seed=seed)
+    return tmp_path
+
+
+def test_the_comparison(comparison):
+    runs, histories = load_runs(comparison)
+    table = findings.comparison_table(runs, histories).set_index("optimizer")
+    assert table.loc["Adam", "test accuracy"].startswith("45.2 [45.")
+    assert table.loc["Adam", "constants"] == "β1 0.9, β2 0.999, ε 1e-8"
+    assert table.loc["Adam", "steps to 1.60"] == "150 (5/5)"
+    assert table.loc["AdaSmooth", "constants"] == "ρ1 0.5, ρ2 0.99, window epoch"
+    assert table.loc["AdaSmooth", "steps to 1.60"] == "295 (1/5)"
+    assert list(table.seeds) == [5, 5]
+    text = findings.quality(runs, histories)
+    assert "A difference in accuracy (5 paired seeds)" in text
+    assert "−2.2 [−2." in text
+    assert "gives 60.0%" in text
+    text = findings.convergence(runs, histories)
+    assert "Adam 150 steps or 2 s (5 of 5 runs)" in text
+    assert "AdaSmooth 295 steps or 3 s (1 of 5 runs)" in text
+    assert findings.insensitivity(runs, histories) is None
+    assert findings.mechanism(runs, histories) is None
+    assert findings.implementations(runs) is None
+
+
+def test_no_difference_is_called_one(tmp_path):
+    for seed, gap in enumerate([0.01, -0.01, 0.02, -0.02, 0.0]):
+        for name, accuracy in (("adam", 0.4), ("adasmooth", 0.4 + gap)):
+            write_run(tmp_path, "comparison", f"{name}{seed}", [2, 2, 2], accuracy, optimizer=name, seed=seed)
+    runs, histories = load_runs(tmp_path)
+    assert "No difference in accuracy" in findings.quality(runs, histories)
+    assert "AdaSmooth none of its 5 runs" in findings.convergence(runs, histories)
+
+
+def test_runs_that_diverged_are_counted_and_left_out_of_means(comparison):
+    settings = {"optimizer": "adam", "seed": 9, "diverged": True}
+    write_run(comparison, "comparison", "a9", [1.7, 9e9, np.nan], 0.1, **settings)
+    runs, histories = load_runs(comparison)
+    table = findings.comparison_table(runs, histories).set_index("optimizer")
+    assert table.loc["Adam", "diverged"] == 1
+    assert table.loc["Adam", "test accuracy"].startswith("45.2 [")
+    assert table.loc["Adam", "steps to 1.60"].endswith("(5/6)")
+
+
+def test_the_surface_and_its_widths(tmp_path):
+    losses = {"adam": [[9, 1, 9], [9, 1.04, 9]], "adasmooth": [[1.02, 1, 1.02], [1, 1, np.nan]]}
+    columns = {"adam": {"beta2": [0.999, 0.99]}, "adasmooth": {"rho2": [0.99, 0.9]}}
+    for optimizer, rows in losses.items():
+        ((key, values),) = columns[optimizer].items()
+        for value, row in zip(values, rows, strict=True):
+            for rate, loss in zip(GRID, row, strict=True):
+                name, diverged = f"{optimizer}-{value}-{rate}", bool(np.isnan(loss))
+                settings = {"optimizer": optimizer, key: value, "learning_rate": rate, "diverged": diverged}
+                write_run(tmp_path, "surface", name, [2, 2, loss], **settings)
+    runs, _ = load_runs(tmp_path)
+    by_row, share = findings.widths(findings.surface(runs, "adam"))
+    assert share == pytest.approx(2 / 6)
+    assert by_row.max() == pytest.approx(2 * 0.05 / 8)
+    by_row, share = findings.widths(findings.surface(runs, "adasmooth"))
+    assert share == pytest.approx(5 / 6)
+    assert sorted(by_row) == pytest.approx([1, 2])
+    assert "AdaSmooth 1.50 decades" in findings.insensitivity(runs, None)
+    assert len(findings.sensitivity_table(runs)) == 6
+
+
+def test_the_ablation(tmp_path):
+    cases = {
+        "AdaSmooth": {"optimizer": "adasmooth", "window": "epoch"},
+        "window never reset": {"optimizer": "adasmooth", "window": "training"},
+        "ratio of a coin's path": {"optimizer": "adasmooth", "window": "epoch", "variant": "ratio_coin"},
+        "AdaSmooth, ε 1e-12": {"optimizer": "adasmooth", "window": "epoch", "eps": 1e-12},
+        "RMSProp": {"optimizer": "rmsprop"},
+        "Adam, β1 = 0": {"optimizer": "adam", "beta1": 0.0},
+    }
+    for place, settings in enumerate(cases.values()):
+        for rate in GRID:
+            loss = 1 + 0.1 * place + (rate != 1e-3)
+            write_run(tmp_path, "ablation", f"{place}-{rate}", [2, 2, loss], learning_rate=rate, **settings)
+    runs, _ = load_runs(tmp_path)
+    table = findings.ablation_table(runs)
+    assert list(table.index) == list(cases)
+    assert list(table[1e-3]) == pytest.approx([1, 1.1, 1.2, 1.3, 1.4, 1.5])
+    assert "AdaSmooth 1.000" in findings.mechanism(runs, None)

@@ -1,0 +1,94 @@
+"""The paper's MNIST tables: the networks, a cell trained on a few digits, the comparison with the published numbers."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+from study import mnist, tables
+from study.config import ConfigError
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """320 training and 50 test digits drawn in fonts, said to be MNIST."""
+    monkeypatch.setattr(mnist, "DRAWN_COUNTS", {"train": 320, "test": 50})
+    drawn = mnist.draw_digits()
+    digits = mnist.Digits(
+        drawn.train_images, drawn.train_labels, drawn.test_images, drawn.test_labels, "MNIST, so to speak"
+    )
+    monkeypatch.setattr(tables, "load_mnist", lambda: digits)
+    return digits
+
+
+def test_the_cnn_is_the_papers(few_digits):
+    """Against the same network written with XLA's own convolution, images first and channels last."""
+    params = tables.init("cnn", jax.random.key(0))
+    x = jnp.asarray(few_digits.test_images / 255, jnp.float32)
+    y = x[..., None]
+    for name in ("conv1", "conv2"):
+        y = jax.lax.conv_general_dilated(
+            y, params[name]["weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        y = jax.nn.relu(y + params[name]["bias"])
+        y = jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    y = y.transpose(0, 3, 1, 2).reshape(50, 320)
+    y = jax.nn.relu(y @ params["hidden"]["weight"] + params["hidden"]["bias"])
+    y = y @ params["out"]["weight"] + params["out"]["bias"]
+    np.testing.assert_allclose(tables.apply(params, x), y, atol=1e-4)
+    sizes = {
+        name: sum(each.size for each in jax.tree.leaves(tables.init(name, jax.random.key(0))))
+        for name in ("mlp", "cnn")
+    }
+    assert sizes == {"mlp": 784 * 128 + 128 + 1290, "cnn": 260 + 5020 + 16050 + 510}
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp-momentum", "mlp-adagrad", "mlp-rmsprop", "mlp-adadelta_0.99", "mlp-adam", "cnn-adasmooth_delta_0.9"]
+)
+def test_cells_train(name, few_digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "EPOCHS", {"mlp": 2, "cnn": 2})
+    path = tmp_path / f"{name}.json"
+    tables.run(name, path, seeds=1)
+    record = json.loads(path.read_text())
+    assert name == f"{record['network']}-{record['optimizer']}"
+    assert [row["epoch"] for row in record["epochs"]] == [1, 2]
+    losses = [row["train_loss"] for row in record["epochs"]]
+    assert losses[1] < losses[0]
+    assert {"git_commit", "machine", "versions", "data"} <= set(record)
+
+
+def test_a_seed_is_reproducible_and_seeds_differ(few_digits, monkeypatch):
+    monkeypatch.setattr(tables, "EPOCHS", {"mlp": 1})
+    first, again, other = (tables.train_one("mlp", "adam", seed, few_digits) for seed in (0, 0, 1))
+    assert first == again
+    assert first[0]["train_loss"] != other[0]["train_loss"]
+
+
+def test_drawn_digits_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "load_mnist", mnist.draw_digits)
+    with pytest.raises(ConfigError, match="the paper's tables are of MNIST"):
+        tables.run("mlp-adam", tmp_path / "x.json")
+    with pytest.raises(ConfigError, match="did you mean 'mlp-adam'"):
+        tables.run("mlp-adan", tmp_path / "x.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_comparison_takes_the_best_epoch_and_judges_by_the_spread():
+    rows = [
+        {"network": "mlp", "optimizer": optimizer, "seed": seed, "epoch": epoch, "train_loss": 0.0}
+        | {"test_accuracy": centre + 0.001 * (seed - 1) - 0.01 * (epoch == 5)}
+        for optimizer, centre in (("rmsprop", 0.9714), ("momentum", 0.90))
+        for seed in range(3)
+        for epoch in (4, 5)
+    ]
+    table = tables.compare(pd.DataFrame(rows)).set_index("optimizer")
+    assert table.loc["rmsprop", "ours, best epoch"] == "97.14 ± 0.10"
+    assert table.loc["rmsprop", "ours, last epoch"] == "96.14 ± 0.10"
+    assert table.loc["rmsprop", "paper's inside"] == "yes"
+    assert table.loc["momentum", "paper's inside"] == "no"
+    # t(0.975, 2) = 4.303; 4.303 · 0.1 · √(4/3) = 0.497
+    assert table.loc["rmsprop", "one run's 95 % interval"] == "96.64 to 97.64"
