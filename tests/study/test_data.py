@@ -193,12 +193,16 @@ def test_reading_goes_through_a_tfds_data_source_and_never_through_tensorflow(pr
 
     from study import builders
 
+    class Records(list):
+        def __getitems__(self, keys):
+            return [self[key] for key in keys]
+
     def example(builder, split, **_):
         image, label = next(rendered_cars.render_dataset(1, builder.size, seed=len(split)))
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "png")
         one = {"image": buffer.getvalue(), "label": label, "file": split.encode(), "sides": np.array([75, 75])}
-        return [one] * len(split)
+        return Records([one] * len(split))
 
     monkeypatch.setattr(builders, "prepare", lambda builder: None)
     with tfds.testing.mock_data(as_data_source_fn=example):
