@@ -239,6 +239,12 @@ def apply(params, images, groups=2, local_response_norm=True, dropout=0.0, key=N
     return (x @ params["fc8"]["weight"] + params["fc8"]["bias"]).astype(dtype)
 
 
-def cross_entropy(logits, labels):
-    """The mean cross-entropy in nats. (N, K), (N,) integers in [0, K), which is not checked -> ()"""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+def cross_entropy(logits, labels, label_smoothing=0.0):
+    """The mean cross-entropy in nats. (N, K), (N,) integers in [0, K), which is not checked -> ()
+
+    `label_smoothing` is the part of the target's probability that is spread over all classes (Szegedy et al. 2016).
+    """
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if label_smoothing:
+        loss = (1 - label_smoothing) * loss - label_smoothing * jax.nn.log_softmax(logits).mean(axis=1)
+    return loss.mean()

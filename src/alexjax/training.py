@@ -21,11 +21,12 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from alexjax import alexnet
 
 
-def train_step(optimizer, **options):
+def train_step(optimizer, label_smoothing=0.0, **options):
     """One step of training, jitted, its parameters and optimizer state updated in place (donated).
 
     Args:
         optimizer: an optax.GradientTransformation.
+        label_smoothing: of `alexnet.cross_entropy`.
         options: of `alexnet.apply`: groups, local_response_norm, dropout, compute_dtype.
 
     Returns:
@@ -33,7 +34,7 @@ def train_step(optimizer, **options):
     """
 
     def loss_of(params, images, labels, key):
-        return alexnet.cross_entropy(alexnet.apply(params, images, key=key, **options), labels)
+        return alexnet.cross_entropy(alexnet.apply(params, images, key=key, **options), labels, label_smoothing)
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state, images, labels, key):

@@ -96,6 +96,8 @@ class RunConfig:
     beta2: float = 0.999
     rho: float = 0.99  # the decay of RMSProp and AdaDelta
     eps: float = 0.0  # of all but SGD; 0 stands for the optimizer's own: Adam 1e-8, the others 1e-6
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0  # decoupled, in JAX, of Adam and AdaSmooth
     test: bool = True  # whether the test split is evaluated; runs that tune do not
 
     def __post_init__(self):
@@ -121,14 +123,18 @@ class RunConfig:
         for name in ("width", "learning_rate", "batch_size", "epochs"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("seed", "eps"):
+        for name in ("seed", "eps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("dropout", "rho1", "rho2", "beta1", "beta2", "rho"):
+        for name in ("dropout", "rho1", "rho2", "beta1", "beta2", "rho", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.rho1 > self.rho2:
             raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        if self.weight_decay and (self.backend != "jax" or self.optimizer not in ("adam", "adasmooth")):
+            raise ConfigError(
+                f"weight_decay is one of adam and adasmooth in jax, not of {self.optimizer} in {self.backend}"
+            )
         if self.variant != "paper" and (self.optimizer, self.backend) != ("adasmooth", "jax"):
             raise ConfigError(
                 f"variant {self.variant!r} is one of AdaSmooth in JAX, not of {self.optimizer} in {self.backend}"

@@ -1,5 +1,7 @@
 """The optimizer and the learning rate of a run, by the same constants in both implementations."""
 
+from functools import partial
+
 import optax
 
 import alexjax
@@ -42,11 +44,12 @@ def in_optax(config, steps_per_epoch):
         return alexjax.adasmooth(rate, **smooth, initial_ratio=0.0)
     if config.variant != "paper":
         return altered_adasmooth(config.variant, rate, **smooth, seed=config.seed)
-    eps = config.eps or 1e-6
+    eps, decay = config.eps or 1e-6, config.weight_decay or None
+    adam = partial(optax.adamw, weight_decay=decay) if decay else optax.adam
     return {
         "adadelta": lambda: optax.adadelta(rate, config.rho, eps),
-        "adam": lambda: optax.adam(rate, config.beta1, config.beta2, config.eps or 1e-8),
-        "adasmooth": lambda: alexjax.adasmooth(rate, **smooth),
+        "adam": lambda: adam(rate, config.beta1, config.beta2, config.eps or 1e-8),
+        "adasmooth": lambda: alexjax.adasmooth(rate, **smooth, weight_decay=decay),
         "adasmooth_delta": lambda: alexjax.adasmooth_delta(rate, **smooth),
         "rmsprop": lambda: optax.rmsprop(rate, config.rho, eps, eps_in_sqrt=True),
         "sgd": lambda: optax.sgd(rate, momentum=config.beta1),

@@ -36,10 +36,14 @@ class Result:
             for key, value in self.summary.items()
         }
         record = {"config": self.config, "summary": summary}
-        if self.test_logits is not None and (classes := self.test_logits.shape[1]) <= 64:
-            confusion = np.zeros((classes, classes), int)  # [true class][predicted class]
-            np.add.at(confusion, (self.test_labels, self.test_logits.argmax(axis=1)), 1)
-            record["confusion"] = confusion.tolist()
+        if self.test_logits is not None:
+            classes, predictions = self.test_logits.shape[1], self.test_logits.argmax(axis=1)
+            if classes <= 64:
+                confusion = np.zeros((classes, classes), int)  # [true class][predicted class]
+                np.add.at(confusion, (self.test_labels, predictions), 1)
+                record["confusion"] = confusion.tolist()
+            else:  # in the order of the test split
+                record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
         text = json.dumps(record, indent=1, allow_nan=False)
         partial = Path(f"{path}.json.partial")
         partial.write_text(text + "\n")

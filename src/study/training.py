@@ -41,7 +41,7 @@ class NumpyBackend:
         """One step of training; returns the loss of the batch."""
         self.model.train().reseed_dropout(self.config.seed, self.optimizer.count)
         try:
-            loss = F.cross_entropy(self.model(Tensor(images)), labels)
+            loss = F.cross_entropy(self.model(Tensor(images)), labels, self.config.label_smoothing)
         except FloatingPointError:  # diverged: `train` sees it in the loss, as with the other backend
             return np.nan
         self.optimizer.zero_grad()
@@ -85,7 +85,7 @@ class JaxBackend:
         params = alexnet.from_state_dict(start.state_dict())
         self.params, self.optimizer_state = replicate(self.mesh, (params, self.optimizer.init(params)))
         self.count = 0
-        self._step = train_step(self.optimizer, dropout=config.dropout)
+        self._step = train_step(self.optimizer, config.label_smoothing, dropout=config.dropout)
         self._apply = jax.jit(alexnet.apply, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
     def step(self, images, labels):
@@ -220,7 +220,11 @@ def train(config, checkpoint=None):
     tested, labels, logits = {}, None, None
     if config.test:
         loss, accuracy, logits = evaluate(backend, dataset.test, config.image_size, config.batch_size, normalise)
-        tested, labels = {"test_loss": loss, "test_accuracy": accuracy}, dataset.test.labels
+        labels = dataset.test.labels
+        tested = {"test_loss": loss, "test_accuracy": accuracy}
+        if logits.shape[1] > 10:
+            best_five = np.argpartition(logits, -5, axis=1)[:, -5:]
+            tested["test_top5"] = float((best_five == labels[:, None]).any(axis=1).mean())
     # The first epoch holds compilation and warming up; the others tell the speed.
     typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
     summary = {

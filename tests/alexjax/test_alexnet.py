@@ -21,20 +21,20 @@ def batch(dtype, count=4, seed=0):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("norm", [True, False])
-def test_logits_and_all_gradients_agree(groups, norm, x64):
+@pytest.mark.parametrize(("norm", "smoothing"), [(True, 0.0), (False, 0.1)])
+def test_logits_and_all_gradients_agree(groups, norm, smoothing, x64):
     model = models.AlexNet(**SHAPE, groups=groups, local_response_norm=norm).astype(np.float64).eval()
     params = alexnet.from_state_dict(model.state_dict())
     images, labels = batch(np.float64)
 
     def loss_of(params):
         logits = alexnet.apply(params, images, groups=groups, local_response_norm=norm)
-        return alexnet.cross_entropy(logits, labels), logits
+        return alexnet.cross_entropy(logits, labels, smoothing), logits
 
     (loss, expected), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
     logits = model(Tensor(images))
     np.testing.assert_allclose(logits.data, expected, rtol=1e-9, atol=1e-9)
-    ours = F.cross_entropy(logits, labels)
+    ours = F.cross_entropy(logits, labels, smoothing)
     ours.backward()
     np.testing.assert_allclose(ours.item(), loss, rtol=1e-10)
     names = [name for name, _ in model.named_parameters()]

@@ -53,6 +53,17 @@ def test_both_implementations_take_every_constant(name):
         np.testing.assert_allclose(in_jax(config), changed, rtol=1e-6, err_msg=key)
 
 
+@pytest.mark.parametrize("name", ["adam", "adasmooth"])
+def test_weight_decay_is_decoupled(name):
+    """Without gradients it is all that moves the weights: x ← (1 − η·decay)·x."""
+    optimizer = in_optax(RunConfig(backend="jax", optimizer=name, learning_rate=0.1, weight_decay=0.5), 5)
+    x = jnp.ones(3)
+    update, _ = optimizer.update(jnp.zeros(3), optimizer.init(x), x)
+    np.testing.assert_allclose(x + update, 0.95 * np.ones(3), rtol=1e-6)
+    with pytest.raises(ConfigError, match="weight_decay is one of adam and adasmooth in jax, not of"):
+        RunConfig(backend="numpy", optimizer=name, weight_decay=0.5)
+
+
 def test_the_variants_are_adasmooths_in_jax():
     for wrong in ({"optimizer": "adam", "backend": "jax"}, {"optimizer": "adasmooth", "backend": "numpy"}):
         with pytest.raises(ConfigError, match="variant 'ratio_1' is one of AdaSmooth in JAX, not of"):
