@@ -20,7 +20,9 @@ SOURCES = [str(path) for path in project_path("src").rglob("*.py")]
 ONE_CORE = "NPROC=1 NUNES_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296"
 SPEED = [f"{RESULTS}/speed.csv", f"{FIGURES}/speed.png"]
 GROUPS = {run.split("/")[0] for run in PROFILE.runs}
-CONVERGENCE = ["convergence", "differences", "implementations", "confusion", *{"tuning"} & GROUPS]
+CONVERGENCE = ["convergence", "differences", "confusion", *{"tuning"} & GROUPS]
+if {run.backend for run in PROFILE.runs.values()} == {"numpy", "jax"}:
+    CONVERGENCE.append("implementations")
 
 
 def parameters(**values):

@@ -1,7 +1,7 @@
 """AdaSmooth with one part changed, to see what that part does. JAX, float32; the names are RunConfig's `variant`.
 
     ratio_0, ratio_1   the ratio is 0 (or 1) everywhere after the first step: RMSProp with c² = (1 − ρ2)² or (1 − ρ1)²
-    ratio_layer        every coordinate has the mean ratio of its array: what remains is when, not which
+    ratio_layer        every coordinate that has moved has the mean ratio of those of its array: when, not which
     ratio_coin         the ratio of a path of the same step sizes with the signs of a coin: no direction is left in it
     unsquared          c where the paper has c²
     eps_outside        g / (√v + ε)
@@ -29,7 +29,8 @@ def altered_adasmooth(variant, schedule, rho1, rho2, eps, window, seed):
         if variant in ("ratio_0", "ratio_1"):
             ratio = jnp.where(n > 0, float(variant[-1]), 1)
         elif variant == "ratio_layer":
-            ratio = jnp.broadcast_to(ratio.mean(), ratio.shape)
+            mean = jnp.where(n > 0, ratio, 0).sum() / jnp.maximum((n > 0).sum(), 1)
+            ratio = jnp.where(n > 0, mean, 1)
         c = (rho2 - rho1) * ratio + (1 - rho2)
         return c if variant == "unsquared" else jnp.square(c)
 

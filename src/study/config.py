@@ -131,6 +131,8 @@ class RunConfig:
                 raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
         if self.rho1 > self.rho2:
             raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        if self.weight_decay and self.variant != "paper":
+            raise ConfigError(f"variant {self.variant!r} has no weight_decay")
         if self.weight_decay and (self.backend != "jax" or self.optimizer not in ("adam", "adasmooth")):
             raise ConfigError(
                 f"weight_decay is one of adam and adasmooth in jax, not of {self.optimizer} in {self.backend}"

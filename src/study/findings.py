@@ -1,158 +1,15 @@
-"""What came out, as tables and sentences (Markdown): every number computed from the run files, nothing typed by hand.
+"""What came out, in sentences (Markdown): every number computed from the run files, nothing typed by hand.
 
-The groups of runs are those of data/PROTOCOL.md. What a profile has not run is passed over.
+What a profile has not run is passed over.
 """
 
-import numpy as np
-import pandas as pd
-
+from study import analysis
+from study.analysis import VARIANTS, difference, estimate, schedules, tuned, verdict
 from study.plots import NAMES
-from study.statistics import TARGET, TOLERANCE, interval, paired, steps_to, width
+from study.statistics import TARGET, TOLERANCE, paired
 
 DATASET_NAMES = {"stanford_cars": "Stanford Cars photographs", "rendered_cars": "rendered cars"}
-OWN_EPS = {"adam": 1e-8}  # the others': 1e-6
-
-
-def constants(run):
-    """An optimizer's constants other than its learning rate, in words."""
-    eps = _eps(run)
-    return {
-        "sgd": f"momentum {run.beta1:g}",
-        "rmsprop": f"decay {run.rho:g}, {eps}",
-        "adadelta": f"ρ {run.rho:g}, {eps}",
-        "adam": f"β1 {run.beta1:g}, β2 {run.beta2:g}, {eps}",
-        "adasmooth": f"ρ1 {run.rho1:g}, ρ2 {run.rho2:g}, window {run.window}",
-        "adasmooth_delta": f"ρ1 {run.rho1:g}, ρ2 {run.rho2:g}, window {run.window}, {eps}",
-    }[run.optimizer]
-
-
-def _eps(run):
-    return f"ε {run.eps or OWN_EPS.get(run.optimizer, 1e-6):.0e}".replace("e-0", "e-")
-
-
-def estimate(values, unit="", digits=3):
-    """ "44.1 [43.6, 44.7] %": the mean and its 95 % interval; of fewer than three values the mean alone."""
-    values = np.asarray(values, float)
-    if unit == " %":
-        values, digits = 100 * values, 1
-    low, high = interval(values)
-    spread = "" if np.isnan(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{np.nanmean(values):.{digits}f}{spread}{unit}".replace("-", "−")
-
-
-def difference(values, unit="", digits=3):
-    """ "+0.054 [0.040, 0.068]": as `estimate`, with its sign."""
-    return ("+" if np.mean(values) >= 0 else "") + estimate(values, unit, digits)
-
-
-def is_difference(values):
-    """Whether the interval of the mean excludes zero."""
-    low, high = interval(values)
-    return bool(low > 0 or high < 0)
-
-
-def with_steps(runs, histories):
-    """`runs` with the steps to the target, and the seconds that they take at the run's median pace."""
-    by_run = histories.groupby("run")[["step", "val_loss", "seconds"]]
-    steps = by_run.apply(steps_to)
-    pace = by_run.apply(lambda history: history.seconds.median() / history.step.min())
-    return runs.assign(steps_to_target=runs.run.map(steps), seconds_to_target=runs.run.map(steps * pace))
-
-
-def comparison_table(runs, histories, groups=("comparison", "defaults")):
-    """A row for each optimizer, schedule and implementation: test quality and speed of convergence over the seeds."""
-    rows = []
-    chosen = with_steps(runs, histories)
-    chosen = chosen[chosen.group.isin(groups)]
-    keys = ["group", "schedule", "backend", "optimizer"]
-    for (group, schedule, backend, optimizer), cell in chosen.groupby(keys, sort=False):
-        finished, reached = cell[~cell.diverged], cell.steps_to_target.dropna()
-        steps = f"{reached.mean():,.0f} ({len(reached)}/{len(cell)})" if len(reached) else f"never (0/{len(cell)})"
-        rows.append(
-            {
-                "optimizer": NAMES[optimizer],
-                "schedule": schedule,
-                "in": NAMES[backend],
-                "learning rate": f"{cell.learning_rate.iloc[0]:g}" + (", untuned" if group == "defaults" else ""),
-                "constants": constants(cell.iloc[0]),
-                "seeds": len(cell),
-                "test accuracy": estimate(finished.test_accuracy, " %"),
-                "validation loss": estimate(finished.val_loss),
-                "training loss": estimate(finished.train_loss),
-                f"steps to {TARGET:.2f}": steps,
-                "diverged": int(cell.diverged.sum()),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def tuned(runs, schedule="cosine", backend="jax"):
-    """The runs of the comparison that the paired differences are taken from."""
-    return runs[(runs.group == "comparison") & (runs.schedule == schedule) & (runs.backend == backend) & ~runs.diverged]
-
-
-def surface(runs, optimizer):
-    """Final validation losses of the insensitivity runs: a row a choice of constants, a column a learning rate."""
-    chosen = runs[runs.group.isin(["tuning", "surface"]) & (runs.optimizer == optimizer)]
-    chosen = chosen.assign(constants=[constants(run) for run in chosen.itertuples()])
-    losses = chosen.val_loss.where(~chosen.diverged)
-    table = chosen.assign(val_loss=losses).pivot(index="constants", columns="learning_rate", values="val_loss")
-    full = table.columns[chosen.groupby("learning_rate").size() == len(table)]  # edges extended in tuning alone
-    return table[full]
-
-
-def widths(losses):
-    """Of a `surface`: each row's width in decades within 5 % of the best loss of all, and the share of cells within."""
-    bound = TOLERANCE * losses.min(axis=None)
-    by_row = losses.apply(lambda row: width(losses.columns, row, bound), axis=1)
-    return by_row, float((losses <= bound).to_numpy().mean())
-
-
-def sensitivity_table(runs):
-    """A row for each choice of constants of Adam and AdaSmooth: where it is best, and how wide the region is."""
-    rows = []
-    for optimizer in ("adam", "adasmooth"):
-        losses = surface(runs, optimizer)
-        by_row, share = widths(losses)
-        for row, losses_there in losses.iterrows():
-            best = losses_there.idxmin()
-            rows.append([NAMES[optimizer], row, f"{best:g}", f"{losses_there[best]:.3f}", f"{by_row[row]:.2f}"])
-        rows.append([NAMES[optimizer], f"mean; {share:.0%} of the grid within", "", "", f"{by_row.mean():.2f}"])
-    columns = ["optimizer", "constants", "best learning rate", "validation loss there", "decades within 5 %"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def with_variants(runs):
-    """The runs of the ablation with the `name` of what was changed; the loss of one that diverged is NaN."""
-    chosen = runs[runs.group == "ablation"]
-    losses = chosen.val_loss.where(~chosen.diverged)
-    return chosen.assign(name=[_variant(run) for run in chosen.itertuples()], val_loss=losses)
-
-
-def ablation_table(runs):
-    """Mean final validation loss: a row for each change of AdaSmooth and each control, a column a learning rate."""
-    table = with_variants(runs).pivot_table(index="name", columns="learning_rate", values="val_loss", dropna=False)
-    return table.loc[table.min(axis=1).sort_values().index]
-
-
-VARIANTS = {
-    "paper": "AdaSmooth",
-    "first_ratio_0": "first ratio 0",
-    "ratio_0": "ratio 0 everywhere",
-    "ratio_1": "ratio 1 everywhere",
-    "ratio_layer": "ratio: mean of the layer",
-    "ratio_coin": "ratio of a coin's path",
-    "unsquared": "c instead of c²",
-    "eps_outside": "ε outside the root",
-}
-
-
-def _variant(run):
-    if run.optimizer == "adam" and run.beta1 == 0:
-        return "Adam, β1 = 0"
-    name = VARIANTS[run.variant] if run.optimizer == "adasmooth" else NAMES[run.optimizer]
-    name = "window never reset" if name == "AdaSmooth" and run.window == "training" else name
-    return f"{name}, {_eps(run)}" if run.eps else name
+LOSSES = {"validation loss": "val_loss", "training loss": "train_loss"}
 
 
 def question(runs):
@@ -195,35 +52,42 @@ def quality(runs, _):
     cells = tuned(runs)
     if not {"adam", "adasmooth"} <= set(cells.optimizer):
         return None
-    accuracy = 100 * paired(cells, "test_accuracy", "adasmooth")
     means = [estimate(cells[cells.optimizer == name].test_accuracy, " %") for name in ("adasmooth", "adam")]
-    verdict = "No difference in accuracy" if not is_difference(accuracy) else "A difference in accuracy"
-    verdict = f"{verdict} ({len(accuracy)} paired seeds)" if len(accuracy) > 2 else "One seed"
+    parts = [
+        f"{schedule}: {difference(100 * paired(tuned(runs, schedule), 'test_accuracy', 'adasmooth'), digits=1)} points"
+        f" ({verdict(paired(tuned(runs, schedule), 'test_accuracy', 'adasmooth'), 'better', 'worse')})"
+        for schedule in schedules(runs)
+    ]
     return (
-        f"**Quality.** {verdict}: AdaSmooth ends at {means[0]} test accuracy, Adam at {means[1]}, "
-        f"{difference(accuracy, digits=1)} points. Always guessing the most frequent class gives {majority(cells):.1%}."
+        f"**Quality.** Under the {schedules(runs)[0]} schedule AdaSmooth ends at {means[0]} test accuracy, Adam at "
+        f"{means[1]}. AdaSmooth's minus Adam's, seed by seed: {'; '.join(parts)}. Always guessing the most frequent "
+        f"class gives {analysis.majority(cells):.1%}."
     )
 
 
 def convergence(runs, histories):
-    cells = tuned(with_steps(runs, histories))
-    if not {"adam", "adasmooth"} <= set(cells.optimizer):
+    cells = analysis.with_steps(runs, histories)
+    if not {"adam", "adasmooth"} <= set(tuned(cells).optimizer):
         return None
-    training, validation = (paired(cells, column, "adasmooth") for column in ("train_loss", "val_loss"))
-    reached = []
-    for name in ("adasmooth", "adam"):
-        of = cells[cells.optimizer == name]
-        steps, seconds = of.steps_to_target.dropna(), of.seconds_to_target.dropna()
-        if len(steps):
-            reached.append(
-                f"{NAMES[name]} {steps.mean():,.0f} steps or {seconds.mean():.0f} s ({len(steps)} of {len(of)} runs)"
-            )
-        else:
-            reached.append(f"{NAMES[name]} none of its {len(of)} runs")
+    parts = []
+    for schedule in schedules(runs):
+        there = tuned(cells, schedule)
+        gaps = {name: paired(there, column, "adasmooth") for name, column in LOSSES.items()}
+        steps = paired(there, "steps_to_target", "adasmooth")
+        words = [f"{name} {difference(gap)} ({verdict(gap, 'worse', 'better')})" for name, gap in gaps.items()]
+        everyone = cells[(cells.group == "comparison") & (cells.schedule == schedule) & (cells.backend == "jax")]
+        reached = everyone.groupby("optimizer").steps_to_target.agg(["mean", "count", "size"])
+        arrived = [
+            f"{NAMES[name]} {f'{mean:,.0f} steps' if count else 'never'} ({count} of {size} runs)"
+            for name, mean, count, size in reached.loc[["adasmooth", "adam"]].itertuples()
+        ]
+        more = f"; where both arrived {difference(steps, digits=0)} steps" if len(steps) else ""
+        parts.append(f"{schedule}: {', '.join(words)}; to a validation loss of {TARGET:.2f} {', '.join(arrived)}{more}")
+    pace = cells[cells.group == "comparison"].groupby(["backend", "optimizer"]).pace.min().get("jax")
     return (
-        f"**Convergence.** After the same steps AdaSmooth's training loss differs from Adam's by "
-        f"{difference(training)}, its validation loss by {difference(validation)}. To a validation loss of "
-        f"{TARGET:.2f}: {'; '.join(reached)}."
+        f"**Convergence.** AdaSmooth's minus Adam's after the same steps, {'. '.join(parts)}. A step takes "
+        f"{1000 * pace['adasmooth']:.0f} ms with AdaSmooth, {1000 * pace['adam']:.0f} ms with Adam (one core, the "
+        f"fastest epoch)."
     )
 
 
@@ -232,7 +96,7 @@ def insensitivity(runs, _):
         return None
     parts = []
     for name in ("adasmooth", "adam"):
-        by_row, share = widths(surface(runs, name))
+        by_row, share = analysis.widths(analysis.surface(runs, name))
         parts.append(f"{NAMES[name]} {by_row.mean():.2f} decades of learning rate on average ({share:.0%} of the grid)")
     return (
         f"**Insensitivity.** Within {TOLERANCE - 1:.0%} of its best validation loss stays, over "
@@ -241,22 +105,18 @@ def insensitivity(runs, _):
 
 
 def mechanism(runs, _):
-    chosen = runs[runs.group == "ablation"]
-    if chosen.empty:
+    if not (runs.group == "ablation").any():
         return None
-    table = ablation_table(runs).min(axis=1)
-    names = ["AdaSmooth", *(VARIANTS[key] for key in ("ratio_layer", "ratio_coin")), "RMSProp", "AdaSmooth, ε 1e-12"]
-    return (
-        "**Why.** Best mean validation loss over three learning rates: "
-        + "; ".join(f"{name} {table[name]:.3f}" for name in names if name in table)
-        + "."
-    )
+    table = analysis.ablation_table(runs).set_index("change")["− AdaSmooth's"]
+    names = [*(VARIANTS[key] for key in ("ratio_layer", "ratio_coin")), "RMSProp", "AdaSmooth, ε 1e-12"]
+    parts = [f"{name} {table[name]}" for name in names if name in table]
+    return f"**Why.** Validation loss minus AdaSmooth's, seed by seed, with one part changed: {'; '.join(parts)}."
 
 
 def implementations(runs):
     finished = runs[(runs.group == "comparison") & ~runs.diverged]
     keys = ["optimizer", "schedule", "seed"]
-    pairs = finished.pivot_table(index=keys, columns="backend", values="test_accuracy")
+    pairs = finished.pivot(index=keys, columns="backend", values="test_accuracy")
     if not {"numpy", "jax"} <= set(pairs):
         return None
     gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
@@ -281,11 +141,6 @@ def timing(speed):
     )
 
 
-def majority(runs):
-    """The share of the most frequent class among the test images."""
-    return max(map(sum, runs.confusion.iloc[0])) / runs.counts.iloc[0]["test"]
-
-
 def limits(runs):
     """What the numbers do not say (Markdown), as far as it depends on the runs."""
     trials = runs[runs.group == "tuning"].groupby("optimizer").size()
@@ -305,5 +160,7 @@ def limits(runs):
             "One split of Stanford Cars, our own, the cars cropped to their boxes: the numbers do not compare with "
             "published ones."
         )
+    if (runs.group == "surface").any():
+        items.append("The surfaces of insensitivity are of one seed, and end where their grids end.")
     items.append("The networks are sized for a CPU: small images, fewer channels, short training.")
     return "\n".join(f"- {item}" for item in items)

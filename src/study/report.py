@@ -11,7 +11,7 @@ from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
-from study import findings
+from study import analysis, findings
 from study.benchmark import targets
 from study.config import PROJECT, ConfigError
 from study.results import load_runs
@@ -77,7 +77,7 @@ def load_speed(folder):
 def generated_parts(folder=PUBLISHED):
     """{marker: Markdown} for the README, from the published runs."""
     runs, histories = load_runs(folder)
-    table = findings.comparison_table(runs, histories).to_markdown(index=False, disable_numparse=True)
+    table = analysis.comparison_table(runs, histories).to_markdown(index=False, disable_numparse=True)
     speed = load_speed(folder)
     bullets = "\n".join(f"- {sentence}" for sentence in findings.findings(runs, histories, speed))
     return {

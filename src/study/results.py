@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from study.config import PROJECT, ConfigError
+from study.config import PROJECT, ConfigError, RunConfig
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def load_runs(folder):
     for path in sorted(folder.glob("*/*.json")):
         record = json.loads(path.read_text())
         name = path.relative_to(folder).with_suffix("").as_posix()
-        identity = {"run": name, "group": path.parent.name} | record["config"]
+        # Fields that were not there yet when the run was made are at their defaults.
+        identity = {"run": name, "group": path.parent.name} | RunConfig().to_dict() | record["config"]
         rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
         tables.append(pd.read_csv(path.with_suffix(".csv")).assign(**identity))
     if not rows:

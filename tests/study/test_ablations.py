@@ -47,7 +47,7 @@ def reference(name, gradients):
         if name in ("ratio_0", "ratio_1"):
             e[n > 0] = {"ratio_0": 0, "ratio_1": 1}[name]
         if name == "ratio_layer":
-            e[:] = e.mean()
+            e[n > 0] = e[n > 0].mean() if (n > 0).any() else 1
         c = (RHO2 - RHO1) * e + 1 - RHO2
         c = c if name == "unsquared" else c**2
         v = c * g**2 + (1 - c) * v

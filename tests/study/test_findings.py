@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study import RunConfig, findings
+from study import RunConfig, analysis, findings
 from study.results import load_runs
 
 GRID = [1e-4, 1e-3, 1e-2]
@@ -16,14 +16,15 @@ def write_run(folder, group, name, losses, accuracy=None, diverged=False, **sett
     """A run of three epochs of 100 steps, 1.1 s each, with these validation losses."""
     config = RunConfig(**{"dataset": "stanford_cars", "backend": "jax", "schedule": "cosine"} | settings)
     history = pd.DataFrame({"epoch": [1, 2, 3], "step": [100, 200, 300], "train_loss": losses, "val_loss": losses})
+    history = history.assign(train_loss=history.train_loss - 0.5)
     history = history.assign(val_accuracy=0.5, seconds=1.1, ratio_conv1=0.1)
-    summary = {"val_loss": losses[-1], "val_accuracy": 0.5, "train_loss": losses[-1], "diverged": diverged}
+    summary = {"val_loss": losses[-1], "val_accuracy": 0.5, "train_loss": losses[-1] - 0.5, "diverged": diverged}
     summary |= {"steps": 300, "seconds": 3.0, "machine": "a machine, 2 cores", "class_names": ["a", "b"]}
     summary |= {"counts": {"train": 640, "validation": 10, "test": 10}, "git_commit": "0" * 10}
     record = {"config": config.to_dict(), "summary": summary}
     if accuracy is not None:
         record["summary"] |= {"test_accuracy": accuracy, "test_loss": losses[-1]}
-        record["confusion"] = [[6, 0], [0, 4]]
+        record["confusion"] = np.diag([3] + 7 * [1]).tolist()  # entropy 1.97
     (folder / group).mkdir(exist_ok=True)
     history.to_csv(folder / group / f"{name}.csv", index=False)
     (folder / group / f"{name}.json").write_text(json.dumps(record))
@@ -42,20 +43,28 @@ def comparison(tmp_path):
 
 def test_the_comparison(comparison):
     runs, histories = load_runs(comparison)
-    table = findings.comparison_table(runs, histories).set_index("optimizer")
+    table = analysis.comparison_table(runs, histories).set_index("optimizer")
     assert table.loc["Adam", "test accuracy"].startswith("45.2 [45.")
     assert table.loc["Adam", "constants"] == "β1 0.9, β2 0.999, ε 1e-8"
     assert table.loc["Adam", "steps to 1.60"] == "150 (5/5)"
     assert table.loc["AdaSmooth", "constants"] == "ρ1 0.5, ρ2 0.99, window epoch"
     assert table.loc["AdaSmooth", "steps to 1.60"] == "295 (1/5)"
     assert list(table.seeds) == [5, 5]
+    assert table.loc["Adam", "validation loss"] == "1.400 [1.400, 1.400]"
+    assert table.loc["Adam", "training loss"] == "0.900 [0.900, 0.900]"
+    assert table.loc["Adam", "ms a step"] == "11"
     text = findings.quality(runs, histories)
-    assert "A difference in accuracy (5 paired seeds)" in text
-    assert "−2.2 [−2." in text
-    assert "gives 60.0%" in text
+    assert "Adam at 45.2 [45." in text
+    assert "−2.2 [−2.4, −2.0] points (worse, 5 seeds)" in text
+    assert "gives 30.0%" in text
     text = findings.convergence(runs, histories)
-    assert "Adam 150 steps or 2 s (5 of 5 runs)" in text
-    assert "AdaSmooth 295 steps or 3 s (1 of 5 runs)" in text
+    assert "validation loss +0.238 [0.205, 0.271] (worse, 5 seeds), training loss +0.238" in text
+    assert "AdaSmooth 295 steps (1 of 5 runs), Adam 150 steps (5 of 5 runs); where both arrived +145 steps" in text
+    assert "AdaSmooth, Adam" not in findings.setting(runs)
+    assert findings.question(runs).startswith(
+        "AlexNet trained with AdaSmooth and Adam on 640 Stanford Cars photographs"
+    )
+    assert "The learning rates were not tuned." in findings.limits(runs)
     assert findings.insensitivity(runs, histories) is None
     assert findings.mechanism(runs, histories) is None
     assert findings.implementations(runs) is None
@@ -66,18 +75,20 @@ def test_no_difference_is_called_one(tmp_path):
         for name, accuracy in (("adam", 0.4), ("adasmooth", 0.4 + gap)):
             write_run(tmp_path, "comparison", f"{name}{seed}", [2, 2, 2], accuracy, optimizer=name, seed=seed)
     runs, histories = load_runs(tmp_path)
-    assert "No difference in accuracy" in findings.quality(runs, histories)
-    assert "AdaSmooth none of its 5 runs" in findings.convergence(runs, histories)
+    assert "(no difference, 5 seeds)" in findings.quality(runs, histories)
+    assert "AdaSmooth never (0 of 5 runs), Adam never (0 of 5 runs)." in findings.convergence(runs, histories)
+    assert set(analysis.comparison_table(runs, histories).failed) == {5}  # none is below the entropy of the classes
 
 
 def test_runs_that_diverged_are_counted_and_left_out_of_means(comparison):
     settings = {"optimizer": "adam", "seed": 9, "diverged": True}
     write_run(comparison, "comparison", "a9", [1.7, 9e9, np.nan], 0.1, **settings)
     runs, histories = load_runs(comparison)
-    table = findings.comparison_table(runs, histories).set_index("optimizer")
-    assert table.loc["Adam", "diverged"] == 1
+    table = analysis.comparison_table(runs, histories).set_index("optimizer")
+    assert table.loc["Adam", "failed"] == 1
     assert table.loc["Adam", "test accuracy"].startswith("45.2 [")
     assert table.loc["Adam", "steps to 1.60"].endswith("(5/6)")
+    assert "Adam 150 steps (5 of 6 runs)" in findings.convergence(runs, histories)
 
 
 def test_the_surface_and_its_widths(tmp_path):
@@ -91,31 +102,48 @@ def test_the_surface_and_its_widths(tmp_path):
                 settings = {"optimizer": optimizer, key: value, "learning_rate": rate, "diverged": diverged}
                 write_run(tmp_path, "surface", name, [2, 2, loss], **settings)
     runs, _ = load_runs(tmp_path)
-    by_row, share = findings.widths(findings.surface(runs, "adam"))
+    by_row, share = analysis.widths(analysis.surface(runs, "adam"))
     assert share == pytest.approx(2 / 6)
     assert by_row.max() == pytest.approx(2 * 0.05 / 8)
-    by_row, share = findings.widths(findings.surface(runs, "adasmooth"))
+    by_row, share = analysis.widths(analysis.surface(runs, "adasmooth"))
     assert share == pytest.approx(5 / 6)
     assert sorted(by_row) == pytest.approx([1, 2])
     assert "AdaSmooth 1.50 decades" in findings.insensitivity(runs, None)
-    assert len(findings.sensitivity_table(runs)) == 6
+    assert len(analysis.sensitivity_table(runs)) == 6
+
+
+def test_a_trial_in_both_groups_counts_once(tmp_path):
+    """When the tuning's grid is extended, its new trials can be those of the surface."""
+    for group, rates in (("tuning", GRID), ("surface", GRID[1:])):
+        for rate in rates:
+            write_run(tmp_path, group, f"a{rate}", [2, 2, 1], optimizer="adam", learning_rate=rate)
+    write_run(tmp_path, "tuning", "b", [2, 2, 1], optimizer="adam", learning_rate=1e-3, beta1=0.95)
+    runs, _ = load_runs(tmp_path)
+    assert list(analysis.surface(runs, "adam").columns) == [1e-3]  # the others are not of all rows
 
 
 def test_the_ablation(tmp_path):
     cases = {
-        "AdaSmooth": {"optimizer": "adasmooth", "window": "epoch"},
-        "window never reset": {"optimizer": "adasmooth", "window": "training"},
-        "ratio of a coin's path": {"optimizer": "adasmooth", "window": "epoch", "variant": "ratio_coin"},
-        "AdaSmooth, ε 1e-12": {"optimizer": "adasmooth", "window": "epoch", "eps": 1e-12},
+        "AdaSmooth": {"optimizer": "adasmooth"},
+        "AdaSmooth, window never reset": {"optimizer": "adasmooth", "window": "training"},
+        "ratio of a coin's path": {"optimizer": "adasmooth", "variant": "ratio_coin"},
+        "AdaSmooth, ε 1e-12": {"optimizer": "adasmooth", "eps": 1e-12},
         "RMSProp": {"optimizer": "rmsprop"},
         "Adam, β1 = 0": {"optimizer": "adam", "beta1": 0.0},
     }
     for place, settings in enumerate(cases.values()):
-        for rate in GRID:
-            loss = 1 + 0.1 * place + (rate != 1e-3)
-            write_run(tmp_path, "ablation", f"{place}-{rate}", [2, 2, loss], learning_rate=rate, **settings)
+        for seed in range(4):
+            group, name = "ablation" if place else "comparison", f"{place}-{seed}"
+            losses = [2, 2, 1 + 0.1 * place + 0.01 * seed]
+            write_run(tmp_path, group, name, losses, 0.4, **{"window": "epoch", "seed": seed} | settings)
+    settings = {"optimizer": "rmsprop", "seed": 4, "diverged": True}
+    write_run(tmp_path, "ablation", "d", [2, 2, np.nan], 0.4, **settings)
     runs, _ = load_runs(tmp_path)
-    table = findings.ablation_table(runs)
-    assert list(table.index) == list(cases)
-    assert list(table[1e-3]) == pytest.approx([1, 1.1, 1.2, 1.3, 1.4, 1.5])
-    assert "AdaSmooth 1.000" in findings.mechanism(runs, None)
+    table = analysis.ablation_table(runs)
+    assert list(table.change) == [name for name in cases if name != "RMSProp"] + ["RMSProp"]  # who diverged comes last
+    table = table.set_index("change")
+    assert list(table["− AdaSmooth's"][:5]) == ["", *(f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5))]
+    assert list(table.diverged) == [0, 0, 0, 0, 0, 1]
+    text = findings.mechanism(runs, None)
+    assert "ratio of a coin's path +0.200" in text
+    assert "RMSProp +0.400" in text
