@@ -161,5 +161,5 @@ class _Owner:
     def __init__(self, buffer):
         self.buffer, self.__array_interface__ = buffer, buffer.__array_interface__
 
-    def __del__(self, idle=_idle):
-        idle.setdefault(self.buffer.size, []).append((next(_requests), self.buffer))
+    def __del__(self, idle=_idle, requests=_requests):  # names of the module are gone when the interpreter ends
+        idle.setdefault(self.buffer.size, []).append((next(requests), self.buffer))
