@@ -1,5 +1,6 @@
 """What a run leaves behind: a table of its epochs (.csv) and all else about it (.json); and reading them again."""
 
+import base64
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ class Result:
     summary: dict  # final numbers, versions, machine
     test_labels: np.ndarray | None  # (N,); None if the test split was not evaluated
     test_logits: np.ndarray | None  # (N, num_classes)
+    filters: np.ndarray  # (11, 11, 3, C), the weights of conv1
 
     def save(self, path):
         """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete."""
@@ -44,10 +46,23 @@ class Result:
                 record["confusion"] = confusion.tolist()
             else:  # in the order of the test split
                 record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
+                record["conv1"] = encode_filters(self.filters)
         text = json.dumps(record, indent=1, allow_nan=False)
         partial = Path(f"{path}.json.partial")
         partial.write_text(text + "\n")
         os.replace(partial, f"{path}.json")
+
+
+def encode_filters(weights):
+    """Filters as text, a byte a weight: each filter from its smallest weight (0) to its largest (255)."""
+    low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
+    shades = (255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    return base64.b64encode(shades.tobytes()).decode()
+
+
+def decode_filters(text):
+    """What `encode_filters` wrote, as images. -> (C, 11, 11, 3) uint8"""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(11, 11, 3, -1).transpose(3, 0, 1, 2)
 
 
 def describe_machine():

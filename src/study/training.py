@@ -57,6 +57,10 @@ class NumpyBackend:
         names = enumerate(self.model.state_dict())
         return {name.split(".")[0]: [state[f"{key}.{i}"] for key in "snv"] for i, name in names if "weight" in name}
 
+    def filters(self):
+        """The weights of conv1. -> (11, 11, 3, C)"""
+        return self.model.state_dict()["conv1.weight"]
+
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
         with no_grad():
@@ -102,6 +106,9 @@ class JaxBackend:
         if trees[0] is None:
             return {}
         return {layer: [np.asarray(tree[layer]["weight"]) for tree in trees] for layer in trees[0]}
+
+    def filters(self):
+        return np.asarray(self.params["conv1"]["weight"])
 
     def predict(self, images):
         """(N, S, S, 3) -> (N, num_classes) logits"""
@@ -243,7 +250,7 @@ def train(config, checkpoint=None):
         **machine,
         "peak_memory_mb": peak_memory(),
     }
-    return Result(config.to_dict(), history, summary, labels, logits)
+    return Result(config.to_dict(), history, summary, labels, logits, backend.filters())
 
 
 def _save(checkpoint, identity, backend, rows):

@@ -10,7 +10,7 @@ import pytest
 
 from study import data, train, training
 from study.config import OPTIMIZERS, ConfigError, RunConfig
-from study.results import load_runs
+from study.results import decode_filters, load_runs
 
 CONFIG = RunConfig(width=0.1, batch_size=16, epochs=2, learning_rate=1e-3)
 
@@ -113,6 +113,45 @@ def test_results_are_written_and_read(tmp_path):
     assert sorted(path.suffix for path in (tmp_path / "group").iterdir()) == [".csv", ".json"]
     with pytest.raises(ConfigError, match="no finished runs"):
         load_runs(tmp_path / "nothing")
+
+
+def test_a_run_that_tunes_never_sees_the_test_images(tmp_path, monkeypatch):
+    from study import training
+
+    seen, evaluate = [], training.evaluate
+    monkeypatch.setattr(training, "evaluate", lambda *args: seen.append(args[1]) or evaluate(*args))
+    result = train(dataclasses.replace(CONFIG, epochs=2, test=False))
+    assert len(seen) == 2  # validation, after each epoch
+    assert seen[0] is seen[1]
+    result.save(tmp_path / "group" / "run")
+    record = json.loads((tmp_path / "group" / "run.json").read_text())
+    assert not {"test_loss", "test_accuracy"} & set(record["summary"])
+    assert "confusion" not in record
+
+
+def test_with_many_classes_the_predictions_are_kept(tmp_path):
+    result = train(dataclasses.replace(CONFIG, epochs=1))
+    generator = np.random.default_rng(0)
+    logits, labels = generator.standard_normal((30, 70)), generator.integers(0, 70, 30)
+    dataclasses.replace(result, test_labels=labels, test_logits=logits).save(tmp_path / "run")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["test_labels"] == labels.tolist()
+    assert record["predictions"] == logits.argmax(axis=1).tolist()
+    filters = decode_filters(record["conv1"])
+    assert filters.shape == (result.filters.shape[3], 11, 11, 3)
+    for image, weights in zip(filters, np.moveaxis(result.filters, 3, 0), strict=True):
+        assert (image.min(), image.max()) == (0, 255)
+        assert np.corrcoef(image.ravel(), weights.ravel())[0, 1] > 0.999
+
+
+def test_adasmooths_inside_is_recorded():
+    for backend in ("numpy", "jax"):
+        config = dataclasses.replace(CONFIG, backend=backend, optimizer="adasmooth", window="epoch", epochs=2)
+        history = train(config).history
+        assert history.filter(regex="^(ratio|floor)_(conv[1-5]|fc[6-8])$").shape == (2, 16)
+        ratios = history.filter(like="ratio_").to_numpy()
+        assert ((ratios > 0) & (ratios < 1)).all()  # taken before the window begins anew: after it, all would be 1
+        assert history.floor_conv1.between(0, 1).all()
 
 
 def test_a_machine_without_git_keeps_its_results(monkeypatch):
