@@ -7,7 +7,6 @@ import re
 import shlex
 import sys
 
-from study import tables
 from study.config import load_profile, project_path
 
 PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or "")
@@ -20,9 +19,14 @@ SOURCES = [str(path) for path in project_path("src").rglob("*.py")]
 ONE_CORE = "NPROC=1 NUNES_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296"
 SPEED = [f"{RESULTS}/speed.csv", f"{FIGURES}/speed.png"]
 GROUPS = {run.split("/")[0] for run in PROFILE.runs}
-CONVERGENCE = ["convergence", "differences", "confusion", *{"tuning"} & GROUPS]
+# The notebooks that read the runs, and the figures that they make; those whose runs a profile does not have are left out.
+STORIES = {"06_convergence": ["convergence", "differences", "confusion", *{"tuning"} & GROUPS]}
 if {run.backend for run in PROFILE.runs.values()} == {"numpy", "jax"}:
-    CONVERGENCE.append("implementations")
+    STORIES["06_convergence"].append("implementations")
+if "surface" in GROUPS:
+    STORIES["07_sensitivity"] = ["surface"]
+if "ablation" in GROUPS:
+    STORIES["08_mechanism"] = ["ablation", "ratios"]
 
 
 def parameters(**values):
@@ -136,47 +140,25 @@ if PROFILE.name == "full":
             "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
 
 
-rule convergence:
-    input:
-        RUNS,
-        SOURCES,
-        notebook="notebooks/06_convergence.ipynb",
-    output:
-        f"{BUILD}/notebooks/06_convergence.ipynb",
-        [f"{FIGURES}/{name}.png" for name in CONVERGENCE],
-    shell:
-        "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
+for story, figures in STORIES.items():
 
-
-if "surface" in GROUPS:
-
-    rule sensitivity:
+    rule:
+        name:
+            story
         input:
             RUNS,
             SOURCES,
-            notebook="notebooks/07_sensitivity.ipynb",
+            notebook=f"notebooks/{story}.ipynb",
         output:
-            f"{BUILD}/notebooks/07_sensitivity.ipynb",
-            f"{FIGURES}/surface.png",
-        shell:
-            "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
-
-
-if "ablation" in GROUPS:
-
-    rule mechanism:
-        input:
-            RUNS,
-            SOURCES,
-            notebook="notebooks/08_mechanism.ipynb",
-        output:
-            f"{BUILD}/notebooks/08_mechanism.ipynb",
-            [f"{FIGURES}/{name}.png" for name in ("ablation", "ratios")],
+            f"{BUILD}/notebooks/{story}.ipynb",
+            [f"{FIGURES}/{name}.png" for name in figures],
         shell:
             "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
 
 
 if PROFILE.name == "full":
+    from study import tables  # here: it imports JAX, which the quick profile's plan does not need
+
     TABLES = [f"data/results/mnist/{cell}.json" for cell in tables.RUNS]
 
     rule cell_of_the_tables:
@@ -223,10 +205,9 @@ rule report:
         rules.data.output,
         rules.nunes.output,
         rules.adasmooth.output,
-        rules.convergence.output,
+        [f"{BUILD}/notebooks/{story}.ipynb" for story in STORIES],
+        [f"{FIGURES}/{name}.png" for figures in STORIES.values() for name in figures],
         [rules.mnist.output, rules.tables.output] if PROFILE.name == "full" else [],
-        rules.sensitivity.output if "surface" in GROUPS else [],
-        rules.mechanism.output if "ablation" in GROUPS else [],
         SPEED,
         RUNS,
         SOURCES,

@@ -21,20 +21,21 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from alexjax import alexnet
 
 
-def train_step(optimizer, label_smoothing=0.0, **options):
+def train_step(optimizer, label_smoothing=0.0, apply=alexnet.apply, **options):
     """One step of training, jitted, its parameters and optimizer state updated in place (donated).
 
     Args:
         optimizer: an optax.GradientTransformation.
         label_smoothing: of `alexnet.cross_entropy`.
-        options: of `alexnet.apply`: groups, local_response_norm, dropout, compute_dtype.
+        apply: the network, (params, images, key=..., **options) -> logits.
+        options: of `apply`; of `alexnet.apply` groups, local_response_norm, dropout, compute_dtype.
 
     Returns:
         step(params, state, images, labels, key) -> (params, state, loss); `key` for dropout, or None.
     """
 
     def loss_of(params, images, labels, key):
-        return alexnet.cross_entropy(alexnet.apply(params, images, key=key, **options), labels, label_smoothing)
+        return alexnet.cross_entropy(apply(params, images, key=key, **options), labels, label_smoothing)
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state, images, labels, key):

@@ -13,16 +13,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from alexjax.adasmooth import ScaleByAdasmoothState
+from alexjax.adasmooth import ScaleByAdasmoothState, scale_by_adasmooth
 
 
 def altered_adasmooth(variant, schedule, rho1, rho2, eps, window, seed):
     """The variant as an optax transformation, the learning rate included (`schedule`: step -> learning rate)."""
-
-    def init(params):
-        return ScaleByAdasmoothState(
-            jnp.zeros([], jnp.int32), *(jax.tree.map(jnp.zeros_like, params) for _ in range(3))
-        )
 
     def coefficient(s, n):
         ratio = jnp.where(n > 0, jnp.abs(s) / jnp.where(n > 0, n, 1), 1)
@@ -55,4 +50,4 @@ def altered_adasmooth(variant, schedule, rho1, rho2, eps, window, seed):
         distance = jax.tree.map(lambda n, d: keep * n + jnp.abs(d), state.distance, updates)
         return updates, ScaleByAdasmoothState(count, displacement, distance, nu)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(scale_by_adasmooth().init, update)

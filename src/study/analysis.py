@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import scipy
 
+from study.config import VARIANTS, epsilon
 from study.plots import NAMES
 from study.statistics import TARGET, TOLERANCE, interval, steps_to, width
-
-OWN_EPS = {"adam": 1e-8}  # the others': 1e-6
 
 
 def constants(run):
@@ -23,7 +23,7 @@ def constants(run):
 
 
 def _eps(run):
-    return f"ε {run.eps or OWN_EPS.get(run.optimizer, 1e-6):.0e}".replace("e-0", "e-")
+    return f"ε {epsilon(run):.0e}".replace("e-0", "e-")
 
 
 def estimate(values, unit="", digits=3):
@@ -36,9 +36,9 @@ def estimate(values, unit="", digits=3):
     return f"{np.nanmean(values):.{digits}f}{spread}{unit}".replace("-", "−")
 
 
-def difference(values, unit="", digits=3):
+def difference(values, digits=3):
     """ "+0.054 [0.040, 0.068]": as `estimate`, with its sign."""
-    return ("+" if len(values) and np.mean(values) >= 0 else "") + estimate(values, unit, digits)
+    return ("+" if len(values) and np.mean(values) >= 0 else "") + estimate(values, digits=digits)
 
 
 def with_steps(runs, histories):
@@ -52,10 +52,10 @@ def with_steps(runs, histories):
 
 
 def entropy(runs):
-    """The cross-entropy of always predicting the class frequencies, in nats; of the runs' test images."""
-    counts = next((np.sum(each, axis=1) for each in runs.confusion if isinstance(each, list)), np.ones(1))
-    shares = counts[counts > 0] / counts.sum()
-    return -(shares * np.log(shares)).sum() if len(shares) > 1 else np.inf
+    """The cross-entropy of always predicting the class frequencies, in nats, of the runs' test images; infinite if no
+    run has looked at them."""
+    counts = next((np.sum(each, axis=1) for each in runs.confusion if isinstance(each, list)), [1])
+    return scipy.stats.entropy(counts) or np.inf
 
 
 def comparison_table(runs, histories, groups=("comparison", "defaults")):
@@ -86,9 +86,14 @@ def comparison_table(runs, histories, groups=("comparison", "defaults")):
     return pd.DataFrame(rows).sort_values(["schedule", "in"], ascending=False, kind="stable")
 
 
+def compared(runs, schedule="cosine", backend="jax"):
+    """The runs of the comparison with one schedule, in one implementation."""
+    return runs[(runs.group == "comparison") & (runs.schedule == schedule) & (runs.backend == backend)]
+
+
 def tuned(runs, schedule="cosine", backend="jax"):
-    """The runs of the comparison that the paired differences are taken from."""
-    return runs[(runs.group == "comparison") & (runs.schedule == schedule) & (runs.backend == backend) & ~runs.diverged]
+    """Those that did not diverge: the paired differences are taken from them."""
+    return compared(runs, schedule, backend)[lambda table: ~table.diverged]
 
 
 def schedules(runs):
@@ -165,16 +170,7 @@ def ablation_table(runs):
     return pd.DataFrame(rows).sort_values("order").drop(columns="order")
 
 
-VARIANTS = {
-    "paper": "AdaSmooth",
-    "first_ratio_0": "first ratio 0",
-    "ratio_0": "ratio 0 everywhere",
-    "ratio_1": "ratio 1 everywhere",
-    "ratio_layer": "ratio: mean of the layer",
-    "ratio_coin": "ratio of a coin's path",
-    "unsquared": "c instead of c²",
-    "eps_outside": "ε outside the root",
-}
+WINDOWS = {"training": "never reset", "epoch": "an epoch"}
 
 
 def _variant(run, base):
@@ -185,9 +181,7 @@ def _variant(run, base):
         return NAMES[run.optimizer] + (f", {_eps(run)}" if run.eps else "")
     name = VARIANTS[run.variant]
     if run.window != base.window:
-        name += {"training": ", window never reset", "epoch": ", window an epoch"}.get(
-            run.window, f", window {run.window}"
-        )
+        name += f", window {WINDOWS.get(run.window, run.window)}"
     return name + (f", {_eps(run)}" if run.eps != base.eps else "")
 
 

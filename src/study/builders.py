@@ -216,6 +216,12 @@ def prepare(builder):
         print(f"refused {len(refused) - 10} more; the data notebook counts them", flush=True)
 
 
+def read(builder, split):
+    """All examples of a split, their images still compressed; together, for one by one takes six times as long."""
+    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    return records.__getitems__(range(len(records)))
+
+
 def _png(image):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", compress_level=1)

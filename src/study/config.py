@@ -15,16 +15,16 @@ BACKENDS = ("jax", "numpy")
 OPTIMIZERS = ("adadelta", "adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
 WINDOWS = ("epoch", "training")
-VARIANTS = (  # of AdaSmooth: as it is, and with one part changed (`study.ablations`)
-    "paper",
-    "first_ratio_0",
-    "ratio_0",
-    "ratio_1",
-    "ratio_layer",
-    "ratio_coin",
-    "unsquared",
-    "eps_outside",
-)
+VARIANTS = {  # of AdaSmooth: as it is, and with one part changed (`study.ablations`); the words are for tables
+    "paper": "AdaSmooth",
+    "first_ratio_0": "first ratio 0",
+    "ratio_0": "ratio 0 everywhere",
+    "ratio_1": "ratio 1 everywhere",
+    "ratio_layer": "ratio: mean of the layer",
+    "ratio_coin": "ratio of a coin's path",
+    "unsquared": "c instead of c²",
+    "eps_outside": "ε outside the root",
+}
 SHORT = {"learning_rate": "lr"}  # in the names of runs
 
 
@@ -166,6 +166,16 @@ class RunConfig:
 RUN_FIELDS = [field.name for field in dataclasses.fields(RunConfig)]
 
 
+def with_defaults(recorded):
+    """A run file's configuration, fields that were not there yet when the run was made at their defaults."""
+    return RunConfig().to_dict() | recorded
+
+
+def epsilon(run):
+    """The ε of a run (a RunConfig or a row of a table of runs): as set, or the optimizer's own."""
+    return run.eps or (1e-8 if run.optimizer == "adam" else 1e-6)
+
+
 @dataclass(frozen=True)
 class Profile:
     """A profile of `study.yaml`: its runs by their identifier, its speed measurements, its folders."""
@@ -191,8 +201,7 @@ class Profile:
         path = project_path(self.results / f"{name}.json")
         if not path.exists():
             return False
-        # Fields that were not there yet when the run was made are at their defaults.
-        if RunConfig().to_dict() | json.loads(path.read_text())["config"] != self.runs[name].to_dict():
+        if with_defaults(json.loads(path.read_text())["config"]) != self.runs[name].to_dict():
             return False
         sources = (PROJECT / "src").rglob("*.py")
         return self.name == "full" or path.stat().st_mtime > max(each.stat().st_mtime for each in sources)

@@ -139,9 +139,7 @@ def _load_npz(path, name, image_size):
 
 def _load_prepared(name, data_dir, size):
     """{split: (compressed images, labels, files, sides)}, class names, and what is known of them, from TFDS."""
-    import tensorflow_datasets as tfds  # here: a bare machine trains from an .npz without it
-
-    from study import builders
+    from study import builders  # here: a bare machine trains from an .npz without TensorFlow Datasets
 
     prepared = PROJECT / "data" / "prepared"
     if name == "rendered_cars":
@@ -153,8 +151,7 @@ def _load_prepared(name, data_dir, size):
     builders.prepare(builder)
     stored = {}
     for split in ("train", "validation", "test"):
-        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-        examples = records.__getitems__(range(len(records)))  # one after another they take six times as long
+        examples = builders.read(builder, split)
         images, labels, files, sides = ([each[key] for each in examples] for key in ("image", "label", "file", "sides"))
         stored[split] = images, np.array(labels), [file.decode() for file in files], np.array(sides)
     about = {"source": builder.layout, "digest": builder.digest}

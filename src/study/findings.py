@@ -4,7 +4,8 @@ What a profile has not run is passed over.
 """
 
 from study import analysis
-from study.analysis import VARIANTS, difference, estimate, schedules, tuned, verdict
+from study.analysis import difference, estimate, schedules, tuned, verdict
+from study.config import VARIANTS
 from study.plots import NAMES
 from study.statistics import TARGET, TOLERANCE, paired
 
@@ -53,11 +54,10 @@ def quality(runs, _):
     if not {"adam", "adasmooth"} <= set(cells.optimizer):
         return None
     means = [estimate(cells[cells.optimizer == name].test_accuracy, " %") for name in ("adasmooth", "adam")]
-    parts = [
-        f"{schedule}: {difference(100 * paired(tuned(runs, schedule), 'test_accuracy', 'adasmooth'), digits=1)} points"
-        f" ({verdict(paired(tuned(runs, schedule), 'test_accuracy', 'adasmooth'), 'better', 'worse')})"
-        for schedule in schedules(runs)
-    ]
+    parts = []
+    for schedule in schedules(runs):
+        points = 100 * paired(tuned(runs, schedule), "test_accuracy", "adasmooth")
+        parts.append(f"{schedule}: {difference(points, digits=1)} points ({verdict(points, 'better', 'worse')})")
     return (
         f"**Quality.** Under the {schedules(runs)[0]} schedule AdaSmooth ends at {means[0]} test accuracy, Adam at "
         f"{means[1]}. AdaSmooth's minus Adam's, seed by seed: {'; '.join(parts)}. Always guessing the most frequent "
@@ -75,8 +75,7 @@ def convergence(runs, histories):
         gaps = {name: paired(there, column, "adasmooth") for name, column in LOSSES.items()}
         steps = paired(there, "steps_to_target", "adasmooth")
         words = [f"{name} {difference(gap)} ({verdict(gap, 'worse', 'better')})" for name, gap in gaps.items()]
-        everyone = cells[(cells.group == "comparison") & (cells.schedule == schedule) & (cells.backend == "jax")]
-        reached = everyone.groupby("optimizer").steps_to_target.agg(["mean", "count", "size"])
+        reached = analysis.compared(cells, schedule).groupby("optimizer").steps_to_target.agg(["mean", "count", "size"])
         arrived = [
             f"{NAMES[name]} {f'{mean:,.0f} steps' if count else 'never'} ({count} of {size} runs)"
             for name, mean, count, size in reached.loc[["adasmooth", "adam"]].itertuples()
@@ -145,14 +144,12 @@ def limits(runs):
     """What the numbers do not say (Markdown), as far as it depends on the runs."""
     trials = runs[runs.group == "tuning"].groupby("optimizer").size()
     seeds = tuned(runs).groupby("optimizer").seed.nunique()
-    items = []
+    items = ["The learning rates were not tuned."]
     if len(trials):
-        items.append(
+        items = [
             f"Each optimizer was tuned with {trials.min()} trials of one seed; which of those wins that differ by less "
             "than the seeds do is luck, for all alike."
-        )
-    else:
-        items.append("The learning rates were not tuned.")
+        ]
     if seeds.max() == 1:
         items.append("One seed tells large differences from small ones and no more.")
     if runs.dataset.iloc[0] == "stanford_cars":

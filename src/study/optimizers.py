@@ -7,6 +7,7 @@ import optax
 import alexjax
 import nunes.optimizers
 from study.ablations import altered_adasmooth
+from study.config import epsilon
 
 
 def schedule(config, steps_per_epoch):
@@ -20,16 +21,16 @@ def adasmooth_constants(config, steps_per_epoch):
     """The arguments of AdaSmooth, by the names that both implementations give them."""
     window = {"epoch": steps_per_epoch, "training": None}
     window = window[config.window] if config.window in window else int(config.window)
-    return {"rho1": config.rho1, "rho2": config.rho2, "eps": config.eps or 1e-6, "window": window}
+    return {"rho1": config.rho1, "rho2": config.rho2, "eps": epsilon(config), "window": window}
 
 
 def in_nunes(config, parameters, steps_per_epoch):
     """The optimizer of a run for these parameters (`nunes.optimizers`)."""
     smooth, rate = adasmooth_constants(config, steps_per_epoch), schedule(config, steps_per_epoch)
-    makers, eps = nunes.optimizers, config.eps or 1e-6
+    makers, eps = nunes.optimizers, epsilon(config)
     return {
         "adadelta": lambda *args: makers.AdaDelta(*args, rho=config.rho, eps=eps),
-        "adam": lambda *args: makers.Adam(*args, beta1=config.beta1, beta2=config.beta2, eps=config.eps or 1e-8),
+        "adam": lambda *args: makers.Adam(*args, beta1=config.beta1, beta2=config.beta2, eps=eps),
         "adasmooth": lambda *args: makers.AdaSmooth(*args, **smooth),
         "adasmooth_delta": lambda *args: makers.AdaSmoothDelta(*args, **smooth),
         "rmsprop": lambda *args: makers.RMSProp(*args, decay=config.rho, eps=eps),
@@ -44,11 +45,11 @@ def in_optax(config, steps_per_epoch):
         return alexjax.adasmooth(rate, **smooth, initial_ratio=0.0)
     if config.variant != "paper":
         return altered_adasmooth(config.variant, rate, **smooth, seed=config.seed)
-    eps, decay = config.eps or 1e-6, config.weight_decay or None
+    eps, decay = epsilon(config), config.weight_decay or None
     adam = partial(optax.adamw, weight_decay=decay) if decay else optax.adam
     return {
         "adadelta": lambda: optax.adadelta(rate, config.rho, eps),
-        "adam": lambda: adam(rate, config.beta1, config.beta2, config.eps or 1e-8),
+        "adam": lambda: adam(rate, config.beta1, config.beta2, eps),
         "adasmooth": lambda: alexjax.adasmooth(rate, **smooth, weight_decay=decay),
         "adasmooth_delta": lambda: alexjax.adasmooth_delta(rate, **smooth),
         "rmsprop": lambda: optax.rmsprop(rate, config.rho, eps, eps_in_sqrt=True),

@@ -8,6 +8,8 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
+from study.statistics import interval
+
 # One colour for one thing, in all figures (from the Okabe–Ito palette, which colour-blind readers can tell apart).
 COLOURS = {
     "adasmooth": "#d55e00",
@@ -77,6 +79,13 @@ def contact_sheet(images, labels, class_names, each=8, seed=0):
         name = wrapped(class_names[label])
         row[0].text(-0.08, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=11)
     return figure
+
+
+def seeds_and_mean(axis, place, values, colour):
+    """A row of a forest plot at height `place`: seeds as points, their mean as a tick, its 95 % interval as a bar."""
+    axis.scatter(values, np.full(len(values), place), s=14, alpha=0.5, color=colour)
+    axis.plot(interval(values), [place, place], color=colour, linewidth=2)
+    axis.plot(np.mean(values), place, "|", color=colour, markersize=16, markeredgewidth=3)
 
 
 def learning_curves(histories, metrics, rows="schedule"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from study.config import PROJECT, ConfigError, RunConfig
+from study.config import PROJECT, ConfigError, with_defaults
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,16 @@ class Result:
             else:  # in the order of the test split
                 record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
                 record["conv1"] = encode_filters(self.filters)
-        text = json.dumps(record, indent=1, allow_nan=False)
-        partial = Path(f"{path}.json.partial")
-        partial.write_text(text + "\n")
-        os.replace(partial, f"{path}.json")
+        write_json(f"{path}.json", record)
+
+
+def write_json(path, record):
+    """Write a record (without NaN, which JSON has not) beside and rename it: there is never half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(f"{path}.partial")
+    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    os.replace(partial, path)
 
 
 def encode_filters(weights):
@@ -105,8 +111,7 @@ def load_runs(folder):
     for path in sorted(folder.glob("*/*.json")):
         record = json.loads(path.read_text())
         name = path.relative_to(folder).with_suffix("").as_posix()
-        # Fields that were not there yet when the run was made are at their defaults.
-        identity = {"run": name, "group": path.parent.name} | RunConfig().to_dict() | record["config"]
+        identity = {"run": name, "group": path.parent.name} | with_defaults(record["config"])
         rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
         tables.append(pd.read_csv(path.with_suffix(".csv")).assign(**identity))
     if not rows:

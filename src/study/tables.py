@@ -9,7 +9,6 @@ deviation 1, valid convolutions with ReLU, all 60,000 training images, the incom
 
 import json
 import time
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -20,9 +19,10 @@ import pandas as pd
 from scipy.stats import t
 
 from alexjax import adasmooth, adasmooth_delta, alexnet
+from alexjax.training import train_step
 from study.config import ConfigError, check_choice
 from study.mnist import load_mnist
-from study.results import describe_machine
+from study.results import describe_machine, write_json
 
 BATCH_SIZE, EPOCHS = 64, {"mlp": 5, "cnn": 10}
 PUBLISHED = {  # test accuracy in per cent, the best of the epochs, one run; None: not in the paper
@@ -117,12 +117,7 @@ def train_one(network, optimizer_name, seed, digits):
     steps = len(images) // BATCH_SIZE
     optimizer = make_optimizer(optimizer_name, steps)
 
-    @partial(jax.jit, donate_argnums=(0, 1))  # a step at a time: in a loop of XLA's own it takes six times as long
-    def step(params, state, x, labels, count):
-        key = jax.random.fold_in(jax.random.key(seed), count)
-        loss, gradients = jax.value_and_grad(lambda p: alexnet.cross_entropy(apply(p, x, key), labels))(params)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, loss
+    step = train_step(optimizer, apply=apply)  # one at a time: in a loop of XLA's own it takes six times as long
 
     @jax.jit
     def right(params, x, labels):
@@ -134,8 +129,8 @@ def train_one(network, optimizer_name, seed, digits):
         order, losses = np.random.default_rng((seed, epoch)).permutation(len(images)), []
         for index in range(steps):
             chosen = order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
-            count = epoch * steps + index
-            params, state, loss = step(params, state, images[chosen], digits.train_labels[chosen], count)
+            key = jax.random.fold_in(jax.random.key(seed), epoch * steps + index)
+            params, state, loss = step(params, state, images[chosen], digits.train_labels[chosen], key)
             losses.append(float(loss))
         parts = zip(np.array_split(tests, 10), np.array_split(digits.test_labels, 10), strict=True)
         accuracy = sum(int(right(params, *part)) for part in parts) / len(tests)
@@ -157,11 +152,7 @@ def run(name, path, seeds=10):
         print(f"{name}, seed {seed}: {rows[-1]['test_accuracy']:.2%} after epoch {rows[-1]['epoch']}", flush=True)
     record = {"network": network, "optimizer": optimizer, "data": digits.source, **describe_machine()}
     record |= {"seconds": time.perf_counter() - start, "epochs": rows}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    partial_path.write_text(json.dumps(record, indent=1) + "\n")
-    partial_path.replace(path)
+    write_json(path, record)
 
 
 def load(folder):

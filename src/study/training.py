@@ -22,7 +22,7 @@ from alexjax.training import data_mesh, initialize_from_environment, replicate, 
 from nunes import Tensor, no_grad
 from nunes.models import AlexNet
 from study import data, optimizers
-from study.config import ConfigError
+from study.config import ConfigError, epsilon
 from study.progress import progress_bar
 from study.results import Result, describe_machine, peak_memory
 
@@ -192,7 +192,7 @@ def train(config, checkpoint=None):
             dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment
         ):
             if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
-                inside = inside_adasmooth(backend, config.eps or 1e-6)
+                inside = inside_adasmooth(backend, epsilon(config))
             losses.append(backend.step(normalise(images), labels))
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
