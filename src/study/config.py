@@ -88,6 +88,8 @@ class RunConfig:
     seed: int = 0  # of the initial weights, the order of the batches, the augmentation and dropout
     dropout: float = 0.5
     augment: bool = True  # random crops and flips
+    zoom: float = 1.0  # below 1 a crop's sides are random shares, this to 1, of the image's, and resized
+    colour: float = 0.0  # contrast and colours change at random by up to this share
     rho1: float = 0.5  # AdaSmooth's constants
     rho2: float = 0.99
     window: str = "training"  # over which AdaSmooth's ratio is measured: "epoch", "training" or a number of steps
@@ -99,6 +101,7 @@ class RunConfig:
     label_smoothing: float = 0.0
     weight_decay: float = 0.0  # decoupled, in JAX, of Adam and AdaSmooth
     test: bool = True  # whether the test split is evaluated; runs that tune do not
+    views: int = 1  # of a test image: its middle, or 10: the corners too, and all mirrored
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -129,6 +132,12 @@ class RunConfig:
         for name in ("dropout", "rho1", "rho2", "beta1", "beta2", "rho", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+        if not 0 < self.zoom <= 1 or not 0 <= self.colour <= 1:
+            raise ConfigError(f"zoom must lie in (0, 1] and colour in [0, 1], got {self.zoom} and {self.colour}")
+        if (self.zoom < 1 or self.colour) and not self.augment:
+            raise ConfigError("zoom and colour are parts of the augmentation, which is off")
+        if self.views not in (1, 10):
+            raise ConfigError(f"views must be 1 or 10, got {self.views}")
         if self.rho1 > self.rho2:
             raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
         if self.weight_decay and self.variant != "paper":

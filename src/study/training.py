@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pandas as pd
 from jax.sharding import NamedSharding, PartitionSpec
+from scipy.special import log_softmax, logsumexp
 
 import nunes.autograd.functional as F
 from alexjax import alexnet
@@ -128,18 +129,21 @@ class JaxBackend:
 BACKENDS = {"numpy": NumpyBackend, "jax": JaxBackend}
 
 
-def evaluate(backend, split, size, batch_size, normalise):
-    """The mean cross-entropy in nats, the accuracy, and the logits (N, num_classes) on the centre crops."""
-    images, logits = data.center_crop(split.images, size), []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        # The last batch is filled up to the size of the others, so that JAX compiles once.
-        filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
-        logits.append(backend.predict(normalise(filled))[: len(batch)])
-    logits = np.concatenate(logits).astype(np.float64)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_likelihood = shifted[np.arange(len(images)), split.labels] - np.log(np.exp(shifted).sum(axis=1))
-    return float(-log_likelihood.mean()), float((logits.argmax(axis=1) == split.labels).mean()), logits
+def evaluate(backend, split, size, batch_size, normalise, views=1):
+    """The mean cross-entropy in nats, the accuracy, and the logarithms of the predicted probabilities
+    (N, num_classes), which are averaged over the `views` of an image."""
+    log_probabilities = []
+    for images in data.views(split.images, size, views):
+        logits = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            # The last batch is filled up to the size of the others, so that JAX compiles once.
+            filled = np.concatenate([batch, np.repeat(batch[:1], batch_size - len(batch), axis=0)])
+            logits.append(backend.predict(normalise(filled))[: len(batch)])
+        log_probabilities.append(log_softmax(np.concatenate(logits).astype(np.float64), axis=1))
+    predicted = logsumexp(log_probabilities, axis=0) - np.log(views)
+    loss = -predicted[np.arange(len(split)), split.labels].mean()
+    return float(loss), float((predicted.argmax(axis=1) == split.labels).mean()), predicted
 
 
 def inside_adasmooth(backend, eps):
@@ -189,8 +193,9 @@ def train(config, checkpoint=None):
     for epoch in range(len(rows), config.epochs):
         start, losses = time.perf_counter(), []
         for images, labels in data.batches(
-            dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment
-        ):
+            dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment,
+            zoom=config.zoom, colour=config.colour,
+        ):  # fmt: skip
             if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
                 inside = inside_adasmooth(backend, epsilon(config))
             losses.append(backend.step(normalise(images), labels))
@@ -226,7 +231,9 @@ def train(config, checkpoint=None):
     history = pd.DataFrame(rows)
     tested, labels, logits = {}, None, None
     if config.test:
-        loss, accuracy, logits = evaluate(backend, dataset.test, config.image_size, config.batch_size, normalise)
+        loss, accuracy, logits = evaluate(
+            backend, dataset.test, config.image_size, config.batch_size, normalise, config.views
+        )
         labels = dataset.test.labels
         tested = {"test_loss": loss, "test_accuracy": accuracy}
         if logits.shape[1] > 10:

@@ -161,6 +161,34 @@ def test_augmentation_crops_and_flips(generator):
     assert {view.tobytes() for view in views} == crops | flips
 
 
+def test_distorted_crops(generator):
+    images = generator.integers(0, 256, (40, 24, 24, 3), np.uint8)
+    np.testing.assert_array_equal(data.distort(images, 24, generator, zoom=1, colour=0), images)
+    ramp = np.broadcast_to(np.arange(0, 240, 10, np.uint8)[:, None, None], (40, 24, 24, 3))
+    zoomed = data.augment(ramp, 12, generator, zoom=0.5)
+    assert (zoomed[:, :, :1] == zoomed).all()  # resized, and the sides not exchanged
+    shares = (zoomed[:, -1, 0, 0].astype(float) - zoomed[:, 0, 0, 0]) / 230
+    assert 0.4 < shares.min() < 0.6 < 0.8 < shares.max() <= 1
+    grey = np.full((400, 4, 4, 3), 138, np.uint8)
+    shades = data.augment(grey, 4, generator, colour=0.25)[:, 0, 0].astype(int)
+    assert 95 <= shades.min() < 105 < 165 < shades.max() <= 172  # 128 ± 32, and 10 ± 2.5
+    assert np.ptp(shades, axis=1).mean() > 10  # a cast, not brightness alone
+    dark = data.augment(np.full((99, 4, 4, 3), 64, np.uint8), 4, generator, colour=0.7)
+    assert dark.max() <= 128 + 0.7 * 128 - 0.3 * 64 + 1  # nothing wraps around
+    assert dark.min() == 0
+
+
+def test_ten_views():
+    images = np.arange(2 * 6 * 6 * 3).reshape(2, 6, 6, 3)
+    ten = list(data.views(images, 4, 10))
+    corners = [images[:, top : top + 4, left : left + 4] for top, left in ((1, 1), (0, 0), (0, 2), (2, 0), (2, 2))]
+    for view, mirrored, corner in zip(ten[::2], ten[1::2], corners, strict=True):
+        np.testing.assert_array_equal(view, corner)
+        np.testing.assert_array_equal(mirrored, corner[:, :, ::-1])
+    (middle,) = data.views(images, 4)
+    np.testing.assert_array_equal(middle, ten[0])
+
+
 def published_split():
     table = pd.read_csv(PROJECT / "data" / "results" / "stanford_cars" / "split.csv")
     return table.set_index("file").split

@@ -74,8 +74,8 @@ def test_both_backends_follow_one_path(optimizer):
 def test_seed_and_epoch_decide_the_order_of_the_batches(monkeypatch):
     orders, batches = {}, data.batches
 
-    def spy(*arguments):
-        drawn = list(batches(*arguments))
+    def spy(*arguments, **distortion):
+        drawn = list(batches(*arguments, **distortion))
         orders.setdefault(config.seed, []).append(
             np.concatenate([images.ravel()[:50] for images, _ in drawn]).tobytes()
         )
@@ -127,6 +127,28 @@ def test_a_run_that_tunes_never_sees_the_test_images(tmp_path, monkeypatch):
     record = json.loads((tmp_path / "group" / "run.json").read_text())
     assert not {"test_loss", "test_accuracy"} & set(record["summary"])
     assert "confusion" not in record
+
+
+def test_predictions_are_averaged_over_the_views(generator):
+    images, labels = generator.integers(0, 256, (10, 6, 6, 3), np.uint8), generator.integers(0, 5, 10)
+    weights = generator.standard_normal((4 * 4 * 3, 5)) / 500
+
+    class Linear:
+        def predict(self, batch):
+            return batch.reshape(len(batch), -1) @ weights
+
+    def softmax(view):
+        powers = np.exp(view.reshape(10, -1) @ weights)
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    for count in (1, 10):
+        loss, accuracy, predicted = training.evaluate(
+            Linear(), data.Split(images, labels), 4, 4, lambda batch: batch, count
+        )
+        expected = np.mean([softmax(view) for view in data.views(images, 4, count)], axis=0)
+        np.testing.assert_allclose(np.exp(predicted), expected, rtol=1e-12)
+        assert loss == pytest.approx(-np.log(expected[np.arange(10), labels]).mean())
+        assert accuracy == (expected.argmax(axis=1) == labels).mean()
 
 
 def test_with_many_classes_the_predictions_are_kept(tmp_path):
