@@ -3,6 +3,7 @@
 import argparse
 import ast
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -92,6 +93,21 @@ def parse(value):
     return value
 
 
+def again(run, data_dir):
+    """Train a run anew as its file (.json) says, and print what was recorded and what came out now."""
+    from study.training import train
+
+    try:
+        record = json.loads(Path(run).read_text())
+        config, recorded = RunConfig(**record["config"] | {"data_dir": data_dir}), record["summary"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{run!r} is no run's file, as there are below data/results ({error})") from None
+    summary = train(config).summary
+    for name in ("train_loss", "val_loss", "test_loss", "test_accuracy"):
+        if name in summary:
+            print(f"{name}: recorded {recorded[name]}, now {summary[name]}")
+
+
 def readme(check):
     """Write the generated parts of the README; with `check`, only tell whether they are up to date."""
     from study.report import README, generated_parts, update_readme
@@ -120,6 +136,9 @@ def main(arguments=None):
     command.add_argument("source")
     command.add_argument("target")
     command.add_argument("--title", default="Report")
+    command = commands.add_parser("again", help="train a published run anew, and print its numbers beside the recorded")
+    command.add_argument("run", help="its file, data/results/.../NAME.json")
+    command.add_argument("--data-dir", default="", help="Stanford Cars photographs, if it is of them")
     command = commands.add_parser("readme", help="write the README's generated parts")
     command.add_argument("--check", action="store_true", help="fail if they are stale, and write nothing")
     command = commands.add_parser("tables", help="train one cell of the paper's MNIST tables with ten seeds")
@@ -141,6 +160,8 @@ def main(arguments=None):
             from study.report import export_html
 
             export_html(args["source"], args["target"], args["title"])
+        case "again":
+            again(**args)
         case "readme":
             readme(**args)
         case "tables":

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import pytest
 
 from study import report
@@ -65,6 +66,8 @@ def run(*arguments):
         (["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "backend", "torch"], "unknown backend 'torch'"),
         (["notebook", "notebooks/01_data.ipynb", "{out}", "-p", "label", "colour"], "unknown label 'colour'"),
         (["notebook", "notebooks/06_convergence.ipynb", "{out}", "-p", "results_dir", "src"], "no finished runs in"),
+        (["again", "nowhere.json"], "'nowhere.json' is no run's file"),
+        (["again", "study.yaml"], "'study.yaml' is no run's file"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments, message, tmp_path):
@@ -95,3 +98,22 @@ def test_a_stale_readme_is_refused(monkeypatch, tmp_path):
     assert "old" in readme.read_text()
     main(["readme"])
     main(["readme", "--check"])
+
+
+def test_a_run_is_made_again_from_its_file(monkeypatch, tmp_path, capsys):
+    from study import RunConfig, training
+    from study.results import Result
+
+    config, seen = RunConfig(seed=3, epochs=2), []
+    recorded = {"train_loss": 1.5, "val_loss": None, "test_loss": 1.25, "test_accuracy": 0.5}
+    Result(config.to_dict(), pd.DataFrame(), recorded, None, None, None).save(tmp_path / "run")
+    summary = {"train_loss": 1.5, "val_loss": float("nan")}
+
+    def train(config):
+        seen.append(config)
+        return Result(config.to_dict(), pd.DataFrame(), summary, None, None, None)
+
+    monkeypatch.setattr(training, "train", train)
+    main(["again", str(tmp_path / "run.json")])
+    assert seen == [config]
+    assert capsys.readouterr().out == "train_loss: recorded 1.5, now 1.5\nval_loss: recorded None, now nan\n"
