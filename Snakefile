@@ -27,6 +27,8 @@ if "surface" in GROUPS:
     STORIES["07_sensitivity"] = ["surface"]
 if "ablation" in GROUPS:
     STORIES["08_mechanism"] = ["ablation", "ratios"]
+if "models" in GROUPS:
+    STORIES["10_models"] = ["budget", "filters", "makes", "models", "guesses"]
 
 
 def parameters(**values):
@@ -152,8 +154,14 @@ for story, figures in STORIES.items():
         output:
             f"{BUILD}/notebooks/{story}.ipynb",
             [f"{FIGURES}/{name}.png" for name in figures],
+        params:
+            parameters(
+                results_dir=RESULTS,
+                figures_dir=FIGURES,
+                **{"data_dir": PROFILE.data_dir} if story == "10_models" else {},
+            ),
         shell:
-            "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
+            "{STUDY} notebook {input.notebook} {output[0]} {params}"
 
 
 if PROFILE.name == "full":
@@ -215,6 +223,13 @@ rule report:
     output:
         f"{BUILD}/notebooks/12_report.ipynb",
         f"{BUILD}/report.html",
+    params:
+        parameters(
+            results_dir=RESULTS,
+            figures_dir=FIGURES,
+            tables_dir="data/results/mnist" if PROFILE.name == "full" else "",
+            dataset_file=DATASET,
+        ),
     shell:
-        "{STUDY} notebook {input.notebook} {output[0]} -p results_dir {RESULTS} -p figures_dir {FIGURES}"
-        " -p dataset_file {DATASET} && {STUDY} html {output[0]} {output[1]} --title 'AdaSmooth and AlexNet, from scratch and measured'"
+        "{STUDY} notebook {input.notebook} {output[0]} {params}"
+        " && {STUDY} html {output[0]} {output[1]} --title 'AdaSmooth and AlexNet, from scratch and measured'"

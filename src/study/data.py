@@ -87,7 +87,7 @@ def load_dataset(name, data_dir=None, label="body", image_size=67):
     else:
         stored, class_names, about = _load_prepared(name, data_dir, stored_size(image_size))
     if name == "stanford_cars" and label != "model":
-        class_names, mapping = _group_classes(class_names, label)
+        class_names, mapping = group_classes(class_names, label)
     else:
         mapping = np.arange(len(class_names))
     splits = {
@@ -173,7 +173,7 @@ def _decode(images, size):
     return decoded
 
 
-def _group_classes(class_names, label):
+def group_classes(class_names, label):
     """The names of the coarser classes, sorted, and the index among them of each of `class_names`."""
     with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
         table = {row["class_name"].replace("/", "-"): row for row in csv.DictReader(file)}

@@ -8,6 +8,7 @@ from study.analysis import difference, estimate, schedules, tuned, verdict
 from study.config import VARIANTS
 from study.plots import NAMES
 from study.statistics import TARGET, TOLERANCE, paired
+from study.tables import compare
 
 DATASET_NAMES = {"stanford_cars": "Stanford Cars photographs", "rendered_cars": "rendered cars"}
 LOSSES = {"validation loss": "val_loss", "training loss": "train_loss"}
@@ -26,7 +27,7 @@ def question(runs):
 
 
 def _listed(words):
-    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def setting(runs):
@@ -42,11 +43,19 @@ def setting(runs):
     )
 
 
-def findings(runs, histories, speed=None):
-    """What came out, in sentences (Markdown)."""
-    parts = [quality, convergence, insensitivity, mechanism]
-    sentences = [part(runs, histories) for part in parts] + [implementations(runs), timing(speed)]
-    return [sentence for sentence in sentences if sentence]
+def findings(runs, histories, speed=None, mnist=None):
+    """What came out: [(a sentence in Markdown, the folder of the runs it is of, the notebook that shows more), ...]."""
+    sentences = [
+        (quality(runs, histories), "comparison", "06_convergence"),
+        (convergence(runs, histories), "comparison", "06_convergence"),
+        (insensitivity(runs), "surface", "07_sensitivity"),
+        (mechanism(runs), "ablation", "08_mechanism"),
+        (paper(mnist), "../mnist", "09_tables"),
+        (models(runs), "models", "10_models"),
+        (implementations(runs), "comparison", "06_convergence"),
+        (timing(speed), "speed.csv", "11_speed"),
+    ]
+    return [each for each in sentences if each[0]]
 
 
 def quality(runs, _):
@@ -90,7 +99,7 @@ def convergence(runs, histories):
     )
 
 
-def insensitivity(runs, _):
+def insensitivity(runs):
     if not (runs.group == "surface").any():
         return None
     parts = []
@@ -103,13 +112,47 @@ def insensitivity(runs, _):
     )
 
 
-def mechanism(runs, _):
+def mechanism(runs):
     if not (runs.group == "ablation").any():
         return None
     table = analysis.ablation_table(runs).set_index("change")["− AdaSmooth's"]
     names = [*(VARIANTS[key] for key in ("ratio_layer", "ratio_coin")), "RMSProp", "AdaSmooth, ε 1e-12"]
     parts = [f"{name} {table[name]}" for name in names if name in table]
     return f"**Why.** Validation loss minus AdaSmooth's, seed by seed, with one part changed: {'; '.join(parts)}."
+
+
+def paper(mnist):
+    if mnist is None:
+        return None
+    table = compare(mnist)
+    judged = table[table["paper's inside"] != ""]
+    outside = [f"{row.network} {row.optimizer}" for row in judged[judged["paper's inside"] == "no"].itertuples()]
+    adam = " and ".join(
+        f"{row['ours, best epoch']} % ({row.network})" for _, row in table[table.optimizer == "adam"].iterrows()
+    )
+    return (
+        f"**The paper's tables.** Of {len(judged)} test accuracies on MNIST that the paper gives, one run each, "
+        f"{len(judged) - len(outside)} lie where 95 % of our single runs do (outside: {_listed(outside) or 'none'}). "
+        f"Adam, which it leaves out, reaches {adam}."
+    )
+
+
+def models(runs):
+    cells = runs[(runs.group == "models") & ~runs.diverged]
+    if cells.empty:
+        return None
+    run = cells.iloc[0]
+    each_class = run.counts["train"] / len(run.class_names)
+    parts = [
+        f"{NAMES[name]} {estimate(cell.test_accuracy, ' %')} top-1 and {estimate(cell.test_top5, ' %')} top-5"
+        for name, cell in cells.groupby("optimizer")
+    ]
+    points = 100 * paired(cells, "test_accuracy", "adasmooth")
+    return (
+        f"**{len(run.class_names)} models.** From scratch, {each_class:.0f} photographs a class, {run.image_size} px, "
+        f"width {run.width:g}, {run.epochs} epochs: {', '.join(parts)}. AdaSmooth's top-1 minus Adam's: "
+        f"{difference(points, digits=1)} points ({verdict(points, 'better', 'worse')})."
+    )
 
 
 def implementations(runs):

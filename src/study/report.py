@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
-from study import analysis, findings
+from study import analysis, findings, tables
 from study.benchmark import targets
 from study.config import PROJECT, ConfigError
 from study.results import load_runs
@@ -79,7 +80,13 @@ def generated_parts(folder=PUBLISHED):
     runs, histories = load_runs(folder)
     table = analysis.comparison_table(runs, histories).to_markdown(index=False, disable_numparse=True)
     speed = load_speed(folder)
-    bullets = "\n".join(f"- {sentence}" for sentence in findings.findings(runs, histories, speed))
+    mnist = folder.parent / "mnist"
+    found = findings.findings(runs, histories, speed, tables.load(mnist) if mnist.exists() else None)
+    link = "- {} ([run files](data/results/{}), [notebook {}](notebooks/{}.ipynb))".format
+    bullets = "\n".join(
+        link(sentence, os.path.normpath(f"{folder.name}/{runs}"), int(notebook[:2]), notebook)
+        for sentence, runs, notebook in found
+    )
     return {
         "findings": f"{findings.question(runs)}\n\n{bullets}",
         "speed": f"{speed_table(speed)}\n\n{accelerator_table(folder)}",

@@ -210,10 +210,10 @@ def test_the_real_photographs(photographs):
     assert len({each.name for split in splits.values() for each in split}) == 7534  # no photograph is in two splits
     assert {split: len(each) for split, each in splits.items()} == {"train": 5720, "validation": 638, "test": 1176}
     assert {each.name: name for name, split in splits.items() for each in split} == published_split().to_dict()
-    names, mapping = data._group_classes(cars.class_names, "body")
+    names, mapping = data.group_classes(cars.class_names, "body")
     assert len(names) == 8
     assert len(mapping) == 196
-    assert len(data._group_classes(cars.class_names, "make")[0]) == 49
+    assert len(data.group_classes(cars.class_names, "make")[0]) == 49
 
 
 def test_reading_goes_through_a_tfds_data_source_and_never_through_tensorflow(prepared, monkeypatch):

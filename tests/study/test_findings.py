@@ -65,8 +65,8 @@ def test_the_comparison(comparison):
         "AlexNet trained with AdaSmooth and Adam on 640 Stanford Cars photographs"
     )
     assert "The learning rates were not tuned." in findings.limits(runs)
-    assert findings.insensitivity(runs, histories) is None
-    assert findings.mechanism(runs, histories) is None
+    assert findings.insensitivity(runs) is None
+    assert findings.mechanism(runs) is None
     assert findings.implementations(runs) is None
 
 
@@ -108,7 +108,7 @@ def test_the_surface_and_its_widths(tmp_path):
     by_row, share = analysis.widths(analysis.surface(runs, "adasmooth"))
     assert share == pytest.approx(5 / 6)
     assert sorted(by_row) == pytest.approx([1, 2])
-    assert "AdaSmooth 1.50 decades" in findings.insensitivity(runs, None)
+    assert "AdaSmooth 1.50 decades" in findings.insensitivity(runs)
     assert len(analysis.sensitivity_table(runs)) == 6
 
 
@@ -144,6 +144,24 @@ def test_the_ablation(tmp_path):
     table = table.set_index("change")
     assert list(table["− AdaSmooth's"][:5]) == ["", *(f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5))]
     assert list(table.diverged) == [0, 0, 0, 0, 0, 1]
-    text = findings.mechanism(runs, None)
+    text = findings.mechanism(runs)
     assert "ratio of a coin's path +0.200" in text
     assert "RMSProp +0.400" in text
+
+
+def test_the_models(tmp_path):
+    for seed in range(3):
+        for name, accuracy in (("adam", 0.3), ("adasmooth", 0.28 + 0.001 * seed)):
+            settings = {"optimizer": name, "seed": seed, "label": "model", "image_size": 99, "epochs": 60}
+            write_run(tmp_path, "models", f"{name}{seed}", [3, 3, 3], accuracy, **settings)
+            path = tmp_path / "models" / f"{name}{seed}.json"
+            record = json.loads(path.read_text())
+            record["summary"] |= {"test_top5": 2 * accuracy, "class_names": ["a"] * 20}
+            path.write_text(json.dumps(record))
+    runs, histories = load_runs(tmp_path)
+    text = findings.models(runs)
+    assert "**20 models.** From scratch, 32 photographs a class, 99 px, width 0.5, 60 epochs" in text
+    assert "Adam 30.0 [30.0, 30.0] % top-1 and 60.0 [60.0, 60.0] % top-5" in text
+    assert "AdaSmooth's top-1 minus Adam's: −1.9 [−2.1, −1.7] points (worse, 3 seeds)" in text
+    assert [found[1:] for found in findings.findings(runs, histories)] == [("models", "10_models")]
+    assert findings.models(runs[runs.group == "comparison"]) is None
