@@ -24,6 +24,7 @@ VARIANTS = {  # of AdaSmooth: as it is, and with one part changed (`study.ablati
     "ratio_coin": "ratio of a coin's path",
     "unsquared": "c instead of c²",
     "eps_outside": "ε outside the root",
+    "momentum": "steps averaged (momentum 0.9)",
 }
 SHORT = {"learning_rate": "lr"}  # in the names of runs
 

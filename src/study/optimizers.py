@@ -43,6 +43,8 @@ def in_optax(config, steps_per_epoch):
     smooth, rate = adasmooth_constants(config, steps_per_epoch), schedule(config, steps_per_epoch)
     if config.variant == "first_ratio_0":
         return alexjax.adasmooth(rate, **smooth, initial_ratio=0.0)
+    if config.variant == "momentum":
+        return optax.chain(alexjax.adasmooth(rate, **smooth), optax.ema(0.9))  # debiased, as Adam's
     if config.variant != "paper":
         return altered_adasmooth(config.variant, rate, **smooth, seed=config.seed)
     eps, decay = epsilon(config), config.weight_decay or None

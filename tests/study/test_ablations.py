@@ -93,6 +93,8 @@ def test_every_variant_of_the_configuration_exists(gradients):
         updates[name] = follow(in_optax(config, 10), gradients)[0]
     for name in list(VARIANTS)[1:]:
         assert np.abs(updates[name] - updates["paper"]).max() > 1e-5, name
+    weights = 0.1 * 0.9 ** np.arange(4)[::-1] / (1 - 0.9**4)
+    np.testing.assert_allclose(updates["momentum"][3], weights @ updates["paper"][:4], rtol=1e-5, atol=1e-9)
     config = RunConfig(optimizer="adasmooth", backend="jax", variant="first_ratio_0")
     first = follow(in_optax(config, 10), np.ones((1, 3)))[0][0]
     np.testing.assert_allclose(first, -100 * config.learning_rate, rtol=0.01)
