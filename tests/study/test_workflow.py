@@ -40,3 +40,27 @@ def test_a_run_is_finished_if_its_file_is_of_its_configuration(tmp_path, monkeyp
     assert profile.is_finished(name)
     path.write_text(json.dumps({"config": run.to_dict() | {"epochs": 99}}))
     assert not profile.is_finished(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("06_convergence", "stanford_cars/comparison"),
+        ("07_sensitivity", "stanford_cars/surface"),
+        ("08_mechanism", "stanford_cars/ablation"),
+        ("09_tables", "mnist"),
+        ("10_models", "stanford_cars/models"),
+        ("12_report", "stanford_cars/comparison"),
+    ],
+)
+def test_notebooks_show_the_published_study(name, needs, tmp_path):
+    if not (PROJECT / "data" / "results" / needs).exists():
+        pytest.skip(f"{needs} is not published yet")
+    command = [sys.executable, "-m", "study", "notebook", f"notebooks/{name}.ipynb", str(tmp_path / "out.ipynb")]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    outputs = [
+        each for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for each in cell.get("outputs", [])
+    ]
+    assert len(outputs) >= 3
+    assert not [each for each in outputs if each.get("name") == "stderr"]  # no warnings either
