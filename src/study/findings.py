@@ -3,6 +3,9 @@
 What a profile has not run is passed over.
 """
 
+import pandas as pd
+from scipy.stats import ttest_ind
+
 from study import analysis
 from study.analysis import difference, estimate, schedules, tuned, verdict
 from study.config import VARIANTS
@@ -28,6 +31,41 @@ def question(runs):
 
 def _listed(words):
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def answer(runs):
+    """The study's question answered in up to three sentences."""
+    schedule, cells, parts = schedules(runs)[0], tuned(runs), []
+    if {"adam", "adasmooth"} <= set(cells.optimizer):
+        losses, points = paired(cells, "val_loss", "adasmooth"), 100 * paired(cells, "test_accuracy", "adasmooth")
+        word = (
+            verdict(losses, "worse than", "better than").replace("no difference", "no differently from").split(",")[0]
+        )
+        parts = [
+            f"Tuned alike, AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
+            f"{difference(points, digits=1)} points of test accuracy ({len(losses)} seeds, {schedule} schedule)."
+        ]
+    if (runs.group == "surface").any():
+        ours, adams = (analysis.widths(analysis.surface(runs, name))[0] for name in ("adasmooth", "adam"))
+        low, high = ttest_ind(ours, adams, equal_var=False).confidence_interval()
+        holds = "holds" if low > 0 else "does not hold: the contrary does" if high < 0 else "is not borne out"
+        parts.append(
+            f"That it is less sensitive to its constants {holds}: within {TOLERANCE - 1:.0%} of its best loss it stays "
+            f"over {ours.mean():.2f} decades of learning rate, Adam over {adams.mean():.2f}."
+        )
+    if (runs.group == "ablation").any():
+        chosen = pd.concat([analysis.with_variants(runs), cells[cells.optimizer == "adam"].assign(name="Adam")])
+        losses = chosen.pivot(index="seed", columns="name", values="val_loss")
+        gaps = [
+            (losses[VARIANTS[name]] - losses[other]).dropna()
+            for name, other in (("ratio_coin", "AdaSmooth"), ("momentum", "Adam"))
+        ]
+        said = [f"{difference(gap)} ({verdict(gap, 'worse', 'better')})" for gap in gaps]
+        parts.append(
+            f"With a coin to say how straight each weight moves it ends at {said[0]} of its own loss; with "
+            f"momentum, which Adam has and it has not, at {said[1]} of Adam's."
+        )
+    return " ".join(parts)
 
 
 def setting(runs):

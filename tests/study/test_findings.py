@@ -165,3 +165,27 @@ def test_the_models(tmp_path):
     assert "AdaSmooth's top-1 minus Adam's: −1.9 [−2.1, −1.7] points (worse, 3 seeds)" in text
     assert [found[1:] for found in findings.findings(runs, histories)] == [("models", "10_models")]
     assert findings.models(runs[runs.group == "comparison"]) is None
+
+
+def test_the_answer(comparison):
+    losses = {0: 1.59, 1: 1.65, 2: 1.65, 3: 1.65, 4: 1.65}
+    assert findings.answer(load_runs(comparison)[0]) == (
+        "Tuned alike, AdaSmooth trains AlexNet worse than Adam: +0.238 [0.205, 0.271] in validation loss, "
+        "−2.2 [−2.4, −2.0] points of test accuracy (5 seeds, cosine schedule)."
+    )
+    for seed, loss in losses.items():
+        settings = {"optimizer": "adasmooth", "window": "epoch", "seed": seed}
+        write_run(comparison, "ablation", f"coin{seed}", [2, 2, loss + 0.1], 0.4, variant="ratio_coin", **settings)
+        write_run(comparison, "ablation", f"m{seed}", [2, 2, 1.4], 0.4, variant="momentum", **settings)
+    for optimizer, key, values in (("adam", "beta2", [0.99, 0.999]), ("adasmooth", "rho2", [0.9, 0.99])):
+        for value in values:
+            for rate in GRID:
+                valley, slope = (0.5 - 0.1 * (value > 0.99)) * (rate != 1e-3), 0.1 * (rate == 1e-2 and value == 0.9)
+                worse = valley if optimizer == "adam" else slope + 0.01 * value
+                settings = {"optimizer": optimizer, "learning_rate": rate, key: value}
+                write_run(comparison, "surface", f"{optimizer}{value}-{rate}", [2, 2, 1.5 + worse], **settings)
+    text = findings.answer(load_runs(comparison)[0])
+    assert "is less sensitive to its constants holds: within 5% of its best loss it stays over 1.88 decades" in text
+    assert "learning rate, Adam over 0.34." in text
+    assert "it ends at +0.100 [0.100, 0.100] (worse, 5 seeds) of its own loss; with momentum" in text
+    assert "at +0.000 [0.000, 0.000] (no difference, 5 seeds) of Adam's." in text
