@@ -64,6 +64,7 @@ rule dataset:
 rule train:
     input:
         ancient(DATASET),
+        [] if PROFILE.name == "full" else SOURCES,
     output:
         f"{RESULTS}/{{run}}.json",
         f"{RESULTS}/{{run}}.csv",

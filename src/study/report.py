@@ -88,6 +88,7 @@ def generated_parts(folder=PUBLISHED):
         for sentence, runs, notebook in found
     )
     return {
+        "answer": f"**{findings.answer(runs)}**",
         "findings": f"{findings.question(runs)}\n\n{bullets}",
         "speed": f"{speed_table(speed)}\n\n{accelerator_table(folder)}",
         "results": f"{table}\n\n{findings.setting(runs)}",
