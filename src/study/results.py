@@ -73,9 +73,11 @@ def decode_filters(text):
 
 def describe_machine():
     """Where and with what a number was made: processor, cores, versions, git commit."""
-    try:
-        cpu = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
-    except (OSError, StopIteration):
+    try:  # virtual machines of very different speed have the same model name
+        lines = [line.split(":") for line in open("/proc/cpuinfo").read().split("\n\n")[0].splitlines()]
+        fields = {name.strip(): value.strip() for name, value in lines}
+        cpu = "{model name} (family {cpu family}, model {model})".format_map(fields)
+    except (OSError, ValueError, KeyError):
         cpu = platform.processor() or platform.machine()
     try:  # "-dirty" is appended if the code differs from the commit
         command = ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=10"]
