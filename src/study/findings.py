@@ -25,8 +25,16 @@ def question(runs):
     return (
         f"AlexNet trained with {_listed(sorted(NAMES[each] for each in comparison.optimizer.unique()))} on "
         f"{run.counts['train']:,} {DATASET_NAMES[run.dataset]} of {len(run.class_names)} classes, {run.epochs} epochs, "
-        f"{number} seed{'s' if seeds.max() > 1 else ''} each, on {run.machine}. What came out:"
+        f"{number} seed{'s' if seeds.max() > 1 else ''} each, on {machines(comparison)}. What came out:"
     )
+
+
+def machines(runs):
+    """Where runs were made; if on several machines, which schedule's on which: their milliseconds do not compare."""
+    where = runs.groupby("machine", sort=False).schedule.unique()
+    if len(where) == 1:
+        return where.index[0]
+    return _listed([f"{machine} ({_listed(sorted(each))} schedule)" for machine, each in sorted(where.items())])
 
 
 def _listed(words):
@@ -41,9 +49,15 @@ def answer(runs):
         word = (
             verdict(losses, "worse than", "better than").replace("no difference", "no differently from").split(",")[0]
         )
+        others = [
+            f"; {each}: {difference(gap)} in validation loss, {verdict(gap, 'worse', 'better').split(',')[0]}"
+            for each in schedules(runs)[1:]
+            if len(gap := paired(tuned(runs, each), "val_loss", "adasmooth"))
+        ]
         parts = [
             f"Tuned alike, AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
-            f"{difference(points, digits=1)} points of test accuracy ({len(losses)} seeds, {schedule} schedule)."
+            f"{difference(points, digits=1)} points of test accuracy ({len(losses)} seeds, {schedule} schedule"
+            f"{''.join(others)})."
         ]
     if (runs.group == "surface").any():
         ours, adams = (analysis.widths(analysis.surface(runs, name))[0] for name in ("adasmooth", "adam"))
@@ -70,13 +84,14 @@ def answer(runs):
 
 def setting(runs):
     """One sentence: what was trained, on what, for how long, where."""
-    run = runs[runs.group == "comparison"].iloc[0]
+    comparison = runs[runs.group == "comparison"]
+    run = comparison.iloc[0]
     counts = run["counts"]
     return (
         f"AlexNet at {run.image_size} px, width {run.width:g}, batch {run.batch_size}, {run.epochs} epochs, "
         f"{'no dropout' if run.dropout == 0 else f'dropout {run.dropout:g}'}; {DATASET_NAMES[run.dataset]}, "
         f"{len(run.class_names)} classes ({run.label}), {counts['train']:,} training, {counts['validation']:,} "
-        f"validation and {counts['test']:,} test images; on {run.machine}. Means over the seeds with 95 % bootstrap "
+        f"validation and {counts['test']:,} test images; on {machines(comparison)}. Means over the seeds with 95 % bootstrap "
         f"intervals. Steps to a validation loss of {TARGET:.2f}: mean over those runs that got there (how many)."
     )
 
