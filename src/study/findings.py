@@ -91,8 +91,9 @@ def setting(runs):
         f"AlexNet at {run.image_size} px, width {run.width:g}, batch {run.batch_size}, {run.epochs} epochs, "
         f"{'no dropout' if run.dropout == 0 else f'dropout {run.dropout:g}'}; {DATASET_NAMES[run.dataset]}, "
         f"{len(run.class_names)} classes ({run.label}), {counts['train']:,} training, {counts['validation']:,} "
-        f"validation and {counts['test']:,} test images; on {machines(comparison)}. Means over the seeds with 95 % bootstrap "
-        f"intervals. Steps to a validation loss of {TARGET:.2f}: mean over those runs that got there (how many)."
+        f"validation and {counts['test']:,} test images; on {machines(comparison)}. Means over the seeds with "
+        f"95 % bootstrap intervals. Steps to a validation loss of {TARGET:.2f}: mean over those runs that got there "
+        "(how many)."
     )
 
 
