@@ -185,13 +185,20 @@ def _variant(run, base):
     return name + (f", {_eps(run)}" if run.eps != base.eps else "")
 
 
-def verdict(values, more, less):
-    """In a word or two, whether the differences exclude zero, and to which side."""
+def verdict(values, more, less, neither="no difference"):
+    """In a word or two, whether the differences exclude zero, and to which side; None for too few of them."""
     low, high = interval(values)
-    if np.isnan(low):
-        return f"{len(values)} seed{'s' if len(values) > 1 else ''}, no verdict"
-    word = more if low > 0 else less if high < 0 else "no difference"
-    return f"{word}, {len(values)} seeds"
+    return None if np.isnan(low) else more if low > 0 else less if high < 0 else neither
+
+
+def judged(values, more, less, unit="", digits=3):
+    """ "+0.054 [0.040, 0.068] (worse, 10 seeds)": a `difference` and its `verdict`."""
+    word, seeds = verdict(values, more, less), counted(values)
+    return f"{difference(values, digits=digits)}{unit} ({f'{word}, {seeds}' if word else f'{seeds}, no verdict'})"
+
+
+def counted(values):
+    return f"{len(values)} seed{'s' if len(values) > 1 else ''}"
 
 
 def majority(runs):

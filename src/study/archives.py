@@ -28,9 +28,8 @@ def unpack(archives, root=None):
             there is. Nothing is left behind.
     """
     about = repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives])
-    target = (
-        PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{hashlib.sha256(about.encode()).hexdigest()[:12]}"
-    )
+    digest = hashlib.sha256(about.encode()).hexdigest()[:12]
+    target = PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{digest}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

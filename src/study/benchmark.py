@@ -269,27 +269,26 @@ def measure(image_sizes, batch_sizes, width=1.0, repeats=7, task="AlexNet (2012)
     context = multiprocessing.get_context("spawn")
     names = names or [name for name in implementations(task) if name != "NumPy, 1 thread"]
     rows = []
-    for image_size in image_sizes:
-        for batch_size in batch_sizes:
-            workers = {}
-            for name in names:  # new processes for every size, so that memory is that of this size
-                ours, theirs = context.Pipe()
-                arguments = (name, task, image_size, batch_size, width, theirs)
-                workers[name] = context.Process(target=_serve, args=arguments, daemon=True), ours
-                workers[name][0].start()
-                theirs.close()  # so that a worker that dies is an EOFError here, not a wait for ever
-                ours.recv()
-            try:
-                for repeat in range(repeats):
-                    for name, (_, pipe) in workers.items():
-                        pipe.send("run")
-                        rows.append((task, name, image_size, batch_size, width, repeat, *pipe.recv()))
-            finally:
-                for process, pipe in workers.values():
-                    if process.is_alive():
-                        pipe.send("stop")
-                        process.join()
-            print(f"timed {task}, {image_size} px{f', batch {batch_size}' if batch_size else ''}", flush=True)
+    for image_size, batch_size in itertools.product(image_sizes, batch_sizes):
+        workers = {}
+        for name in names:  # new processes for every size, so that memory is that of this size
+            ours, theirs = context.Pipe()
+            arguments = (name, task, image_size, batch_size, width, theirs)
+            workers[name] = context.Process(target=_serve, args=arguments, daemon=True), ours
+            workers[name][0].start()
+            theirs.close()  # so that a worker that dies is an EOFError here, not a wait for ever
+            ours.recv()
+        try:
+            for repeat in range(repeats):
+                for name, (_, pipe) in workers.items():
+                    pipe.send("run")
+                    rows.append((task, name, image_size, batch_size, width, repeat, *pipe.recv()))
+        finally:
+            for process, pipe in workers.values():
+                if process.is_alive():
+                    pipe.send("stop")
+                    process.join()
+        print(f"timed {task}, {image_size} px{f', batch {batch_size}' if batch_size else ''}", flush=True)
     sizes = ["image_size", "batch_size", "width", "repeat"]
     return pd.DataFrame(rows, columns=["task", "implementation", *sizes, "seconds", "memory_mb"])
 

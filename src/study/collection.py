@@ -88,6 +88,7 @@ def checked_class(label, class_names, where):
     return label
 
 
-def official_names():
+def official_classes():
+    """The 196 classes in their official order: {name: {"make": ..., "body_style": ...}}."""
     with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
-        return [row["class_name"] for row in csv.DictReader(file)]
+        return {row["class_name"]: row for row in csv.DictReader(file)}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
+from study.collection import official_classes
 from study.config import DATASETS, LABELS, PROJECT, ConfigError, check_choice
 
 
@@ -45,9 +46,7 @@ class Dataset:
     test: Split
     source: str  # what was read, in words
     digest: str  # of what was read: equal digests, equal data
-    outcomes: dict = field(
-        default_factory=dict
-    )  # what became of the photographs: {"as it was": 7000, "refused: empty file": 1, ...}
+    outcomes: dict = field(default_factory=dict)  # {"as it was": 7000, "refused: empty file": 1, ...}
     refused: list = field(default_factory=list)  # "file: why"
 
     @property
@@ -175,8 +174,7 @@ def _decode(images, size):
 
 def group_classes(class_names, label):
     """The names of the coarser classes, sorted, and the index among them of each of `class_names`."""
-    with open(Path(__file__).with_name("stanford_cars_classes.csv"), newline="") as file:
-        table = {row["class_name"].replace("/", "-"): row for row in csv.DictReader(file)}
+    table = {name.replace("/", "-"): row for name, row in official_classes().items()}
     class_names = [name.replace("/", "-") for name in class_names]  # as folders must: "Ram C/V Cargo Van Minivan 2012"
     unknown = [name for name in class_names if name not in table]
     if unknown:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import ttest_ind
 
 from study import analysis
-from study.analysis import difference, estimate, schedules, tuned, verdict
+from study.analysis import counted, difference, estimate, judged, schedules, tuned, verdict
 from study.config import VARIANTS
 from study.plots import NAMES
 from study.statistics import TARGET, TOLERANCE, paired
@@ -31,10 +31,8 @@ def question(runs):
 
 def machines(runs):
     """Where runs were made; if on several machines, which schedule's on which: their milliseconds do not compare."""
-    where = runs.groupby("machine", sort=False).schedule.unique()
-    if len(where) == 1:
-        return where.index[0]
-    return _listed([f"{machine} ({_listed(sorted(each))} schedule)" for machine, each in sorted(where.items())])
+    where = runs.groupby("machine").schedule.unique().map(sorted).map(_listed)
+    return where.index[0] if len(where) == 1 else _listed([f"{here} ({each} schedule)" for here, each in where.items()])
 
 
 def _listed(words):
@@ -46,17 +44,15 @@ def answer(runs):
     schedule, cells, parts = schedules(runs)[0], tuned(runs), []
     if {"adam", "adasmooth"} <= set(cells.optimizer):
         losses, points = paired(cells, "val_loss", "adasmooth"), 100 * paired(cells, "test_accuracy", "adasmooth")
-        word = (
-            verdict(losses, "worse than", "better than").replace("no difference", "no differently from").split(",")[0]
-        )
+        word = verdict(losses, "worse than", "better than", "no differently from") or "too few times to judge it beside"
         others = [
-            f"; {each}: {difference(gap)} in validation loss, {verdict(gap, 'worse', 'better').split(',')[0]}"
+            f"; {each}: {difference(gap)} in validation loss, {verdict(gap, 'worse', 'better') or 'no verdict'}"
             for each in schedules(runs)[1:]
             if len(gap := paired(tuned(runs, each), "val_loss", "adasmooth"))
         ]
         parts = [
             f"Tuned alike, AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
-            f"{difference(points, digits=1)} points of test accuracy ({len(losses)} seeds, {schedule} schedule"
+            f"{difference(points, digits=1)} points of test accuracy ({counted(losses)}, {schedule} schedule"
             f"{''.join(others)})."
         ]
     if (runs.group == "surface").any():
@@ -74,7 +70,7 @@ def answer(runs):
             (losses[VARIANTS[name]] - losses[other]).dropna()
             for name, other in (("ratio_coin", "AdaSmooth"), ("momentum", "Adam"))
         ]
-        said = [f"{difference(gap)} ({verdict(gap, 'worse', 'better')})" for gap in gaps]
+        said = [judged(gap, "worse", "better") for gap in gaps]
         parts.append(
             f"With a coin to say how straight each weight moves it ends at {said[0]} of its own loss; with "
             f"momentum, which Adam has and it has not, at {said[1]} of Adam's."
@@ -120,7 +116,7 @@ def quality(runs, _):
     parts = []
     for schedule in schedules(runs):
         points = 100 * paired(tuned(runs, schedule), "test_accuracy", "adasmooth")
-        parts.append(f"{schedule}: {difference(points, digits=1)} points ({verdict(points, 'better', 'worse')})")
+        parts.append(f"{schedule}: {judged(points, 'better', 'worse', ' points', digits=1)}")
     return (
         f"**Quality.** Under the {schedules(runs)[0]} schedule AdaSmooth ends at {means[0]} test accuracy, Adam at "
         f"{means[1]}. AdaSmooth's minus Adam's, seed by seed: {'; '.join(parts)}. Always guessing the most frequent "
@@ -137,7 +133,7 @@ def convergence(runs, histories):
         there = tuned(cells, schedule)
         gaps = {name: paired(there, column, "adasmooth") for name, column in LOSSES.items()}
         steps = paired(there, "steps_to_target", "adasmooth")
-        words = [f"{name} {difference(gap)} ({verdict(gap, 'worse', 'better')})" for name, gap in gaps.items()]
+        words = [f"{name} {judged(gap, 'worse', 'better')}" for name, gap in gaps.items()]
         reached = analysis.compared(cells, schedule).groupby("optimizer").steps_to_target.agg(["mean", "count", "size"])
         arrived = [
             f"{NAMES[name]} {f'{mean:,.0f} steps' if count else 'never'} ({count} of {size} runs)"
@@ -205,7 +201,7 @@ def models(runs):
     return (
         f"**{len(run.class_names)} models.** From scratch, {each_class:.0f} photographs a class, {run.image_size} px, "
         f"width {run.width:g}, {run.epochs} epochs: {', '.join(parts)}. AdaSmooth's top-1 minus Adam's: "
-        f"{difference(points, digits=1)} points ({verdict(points, 'better', 'worse')})."
+        f"{judged(points, 'better', 'worse', ' points', digits=1)}."
     )
 
 

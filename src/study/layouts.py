@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from study.archives import is_archive, unpack
-from study.collection import Collection, Folder, Photograph, checked_class, is_image, official_names
+from study.collection import Collection, Folder, Photograph, checked_class, is_image, official_classes
 from study.config import ConfigError
 
 SPLITS = {"train": "train", "test": "test", "val": "train", "valid": "train", "validation": "train"}  # by their name
@@ -68,18 +68,14 @@ def official(folder):
         return None
     test = folder.named("cars_test_annos_withlabels.mat", "cars_test_annos_withlabels_eval.mat", "cars_test_annos.mat")
     meta = folder.named("cars_meta.mat")
-    class_names = _matlab(meta, "class_names") if meta else official_names()
+    class_names = _matlab(meta, "class_names") if meta else list(official_classes())
     outcomes, photographs = Counter(folder.outcomes), []
     for split, path in (("train", train), ("test", test)):
         images = folder.images(f"cars_{split}")
         if not images and split == "train":
             raise ConfigError(f"{str(folder.root)!r} has annotations ({train.name}) but no photographs in cars_train/")
         annotations = _matlab(path, "annotations") if path else []
-
-        def split_of(_, split=split):
-            return split
-
-        photographs += _annotated(annotations, images, "fname", split_of, class_names, outcomes)
+        photographs += _annotated(annotations, images, "fname", lambda _, split=split: split, class_names, outcomes)
     nested = "nested " if any("cars_train/cars_train/" in name for name in folder.files) else ""
     flat = "" if train.parent.name == "devkit" else ", .mat files beside"
     labels = "official test labels" if any(p.split == "test" for p in photographs) else "no test labels"
@@ -127,13 +123,12 @@ def parquet(folder):
             raise ConfigError(f"{str(path)!r} is not a Parquet file, or is damaged: {error}") from None
         about = json.loads(about.get(b"huggingface", b"{}"))
         names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
-        class_names = class_names or names or official_names()
+        class_names = class_names or names or list(official_classes())
         split, size = splits[name] or "train", path.stat().st_size
         for row, label in enumerate(labels):
             read = functools.partial(shard.read, row)
-            photographs.append(
-                Photograph(f"{name}/{row}", checked_class(label, class_names, name), split, read, size=size)
-            )
+            label = checked_class(label, class_names, name)
+            photographs.append(Photograph(f"{name}/{row}", label, split, read, size=size))
     return Collection("Parquet shards", class_names, photographs, outcomes)
 
 
@@ -188,18 +183,12 @@ def prepared(folder):
     for split in builder.info.splits:
         source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         for index, each in enumerate(source):
-            box = each.get("bbox")
-            photographs.append(
-                Photograph(
-                    f"{split}/{index}",
-                    int(each["label"]),
-                    "test" if split == "test" else "train",
-                    lambda source=source, index=index: source[index]["image"],
-                    None if box is None else tuple(float(box[side]) for side in (1, 0, 3, 2)),  # ymin, xmin, ymax, xmax
-                    fractions=True,
-                    size=len(each["image"]),
-                )
-            )
+            name, label, size, box = f"{split}/{index}", int(each["label"]), len(each["image"]), each.get("bbox")
+            if box is not None:  # ymin, xmin, ymax, xmax
+                box = tuple(float(box[side]) for side in (1, 0, 3, 2))
+            read = functools.partial(lambda source, index: source[index]["image"], source, index)
+            part = SPLITS.get(split, "train")
+            photographs.append(Photograph(name, label, part, read, box, fractions=True, size=size))
     layout = f"{builder.info.full_name}, prepared by TFDS"
     return Collection(layout, builder.info.features["label"].names, photographs, Counter(folder.outcomes))
 
@@ -262,16 +251,9 @@ def _annotated(annotations, images, column, split_of, class_names, outcomes):
         elif "class" not in each:
             outcomes["test photographs without a label"] += 1
         else:
+            label, size = checked_class(int(each["class"]) - 1, class_names, path.name), path.stat().st_size
             left, top, right, bottom = (int(each[f"bbox_{side}"]) for side in ("x1", "y1", "x2", "y2"))
-            photographs.append(
-                Photograph(
-                    name,
-                    checked_class(int(each["class"]) - 1, class_names, path.name),
-                    split_of(each),
-                    path.read_bytes,
-                    (left - 1, top - 1, right, bottom),
-                    size=path.stat().st_size,
-                )
-            )
+            box = left - 1, top - 1, right, bottom
+            photographs.append(Photograph(name, label, split_of(each), path.read_bytes, box, size=size))
     outcomes["files without annotation"] += len(images)
     return photographs

@@ -22,10 +22,7 @@ FILES = {
 }
 FOLDERS = [project_path("data/raw/mnist"), project_path("../shared/data/mnist")]  # with IDX files
 PREPARED = project_path("data/prepared")
-TFDS_FOLDERS = [
-    PREPARED,
-    Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser(),
-]
+TFDS_FOLDERS = [PREPARED, Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()]
 DRAWN_COUNTS = {"train": 6000, "test": 1000}
 
 
@@ -56,10 +53,8 @@ def load_mnist(data_dir=""):
             return prepare_idx(folder)
     for folder in TFDS_FOLDERS:
         for path in sorted(folder.glob("mnist/**/dataset_info.json"), reverse=True):
-            if (
-                "incomplete" not in path.parent.name
-                and json.loads(path.read_text()).get("fileFormat") == "array_record"
-            ):
+            about = json.loads(path.read_text())
+            if "incomplete" not in path.parent.name and about.get("fileFormat") == "array_record":
                 return load_prepared(path.parent)
     return draw_digits()
 

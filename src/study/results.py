@@ -62,7 +62,7 @@ def write_json(path, record):
 def encode_filters(weights):
     """Filters as text, a byte a weight: each filter from its smallest weight (0) to its largest (255)."""
     low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
-    shades = (255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
+    shades = np.rint(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     return base64.b64encode(shades.tobytes()).decode()
 
 
@@ -74,10 +74,9 @@ def decode_filters(text):
 def describe_machine():
     """Where and with what a number was made: processor, cores, versions, git commit."""
     try:  # virtual machines of very different speed have the same model name
-        lines = [line.split(":") for line in open("/proc/cpuinfo").read().split("\n\n")[0].splitlines()]
-        fields = {name.strip(): value.strip() for name, value in lines}
+        fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in open("/proc/cpuinfo"))}
         cpu = "{model name} (family {cpu family}, model {model})".format_map(fields)
-    except (OSError, ValueError, KeyError):
+    except (OSError, KeyError):
         cpu = platform.processor() or platform.machine()
     try:  # "-dirty" is appended if the code differs from the commit
         command = ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=10"]

@@ -183,6 +183,9 @@ def train(config, checkpoint=None):
     def normalise(images):
         return (images - mean) / std
 
+    def judge(split, views=1):
+        return evaluate(backend, split, config.image_size, config.batch_size, normalise, views)
+
     steps_per_epoch = len(dataset.train) // config.batch_size
     machine = describe_machine() | {"device": jax.devices()[0].device_kind if config.backend == "jax" else "cpu"}
     backend = BACKENDS[config.backend](config, len(dataset.class_names), steps_per_epoch)
@@ -202,9 +205,7 @@ def train(config, checkpoint=None):
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
         seconds = time.perf_counter() - start
-        val_loss, val_accuracy, _ = evaluate(
-            backend, dataset.validation, config.image_size, config.batch_size, normalise
-        )
+        val_loss, val_accuracy, _ = judge(dataset.validation)
         rows.append(
             {
                 "epoch": epoch + 1,
@@ -231,9 +232,7 @@ def train(config, checkpoint=None):
     history = pd.DataFrame(rows)
     tested, labels, logits = {}, None, None
     if config.test:
-        loss, accuracy, logits = evaluate(
-            backend, dataset.test, config.image_size, config.batch_size, normalise, config.views
-        )
+        loss, accuracy, logits = judge(dataset.test, config.views)
         labels = dataset.test.labels
         tested = {"test_loss": loss, "test_accuracy": accuracy}
         if logits.shape[1] > 10:
@@ -243,9 +242,7 @@ def train(config, checkpoint=None):
     typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
     summary = {
         **tested,
-        "val_loss": rows[-1]["val_loss"],
-        "val_accuracy": rows[-1]["val_accuracy"],
-        "train_loss": float(rows[-1]["train_loss"]),
+        **{name: float(rows[-1][name]) for name in ("val_loss", "val_accuracy", "train_loss")},
         "diverged": diverged,
         "steps": rows[-1]["step"],
         "seconds": float(history.seconds.sum()),
