@@ -1,14 +1,13 @@
 """Archives of photographs, unpacked once under `data/raw/`, and never outside it."""
 
 import contextlib
-import hashlib
 import shutil
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from study.config import PROJECT, ConfigError
+from study.config import PROJECT, ConfigError, digest
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz")
 
@@ -27,9 +26,8 @@ def unpack(archives, root=None):
         ConfigError: an archive is damaged, has members that would lie outside the folder, or needs more space than
             there is. Nothing is left behind.
     """
-    about = repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives])
-    digest = hashlib.sha256(about.encode()).hexdigest()[:12]
-    target = PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{digest}"
+    about = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives]
+    target = PROJECT / "data" / "raw" / f"{archives[0].name.split('.')[0]}-{digest(about)}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from absl import logging
 from PIL import Image
 
 from study import layouts, photographs, rendered_cars
-from study.config import ConfigError
+from study.config import ConfigError, digest
 from study.progress import progress_bar
 
 logging.set_verbosity(logging.ERROR)  # TFDS warns that our configurations are our own
@@ -39,7 +39,7 @@ class RenderedCars(tfds.core.GeneratorBasedBuilder):
 
     def __init__(self, size, data_dir):
         self.size = size
-        self.digest = _digest(inspect.getsource(rendered_cars), RENDERED_COUNTS)
+        self.digest = digest(inspect.getsource(rendered_cars), RENDERED_COUNTS)
         self.layout = "drawn by study.rendered_cars"
         self.splits = {split: range(count) for split, count in RENDERED_COUNTS.items()}
         super().__init__(data_dir=data_dir, config=_config(self), file_format="array_record")
@@ -72,7 +72,7 @@ class StanfordCars(tfds.core.GeneratorBasedBuilder):
         self.layout, self.class_names = self.collection.layout, self.collection.class_names
         self.splits = divide(self.collection)
         listing = [(p.name, p.size, p.box, p.label, split) for split, them in self.splits.items() for p in them]
-        self.digest = _digest(listing, self.class_names, inspect.getsource(photographs))
+        self.digest = digest(listing, self.class_names, inspect.getsource(photographs))
         self.outcomes, self.refused, self.seen = Counter(self.collection.outcomes), [], {}
         super().__init__(data_dir=data_dir, config=_config(self), file_format="array_record")
 
@@ -122,7 +122,7 @@ class Mnist(tfds.core.GeneratorBasedBuilder):
     layout, size = "MNIST, from IDX files", 28
 
     def __init__(self, contents, read, data_dir):
-        self.read, self.digest = read, _digest(*(hashlib.sha256(each).digest() for each in contents))
+        self.read, self.digest = read, digest(*(hashlib.sha256(each).digest() for each in contents))
         super().__init__(data_dir=data_dir, config=_config(self), file_format="array_record")
 
     def _info(self):
@@ -226,10 +226,6 @@ def _png(image):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
-
-
-def _digest(*ingredients):
-    return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:12]
 
 
 def _config(builder):

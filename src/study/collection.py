@@ -64,18 +64,13 @@ class Folder:
 
     def named(self, *names):
         """The file of the first of these names that is there, the least nested one, or None."""
-        found = [
-            (names.index(path.name), name.count("/"), path) for name, path in self.files.items() if path.name in names
-        ]
+        found = [(names.index(p.name), name.count("/"), p) for name, p in self.files.items() if p.name in names]
         return min(found)[2] if found else None
 
     def images(self, folder):
         """{file name: (name, path)} of the pictures that lie in a folder of that name."""
-        return {
-            path.name: (name, path)
-            for name, path in self.files.items()
-            if path.parent.name == folder and is_image(path)
-        }
+        found = [(name, path) for name, path in self.files.items() if path.parent.name == folder and is_image(path)]
+        return {path.name: (name, path) for name, path in found}
 
 
 def is_image(path):

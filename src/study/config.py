@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import hashlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ SHORT = {"learning_rate": "lr"}  # in the names of runs
 def project_path(path):
     """Relative paths in notebooks, in study.yaml and on the command line are relative to the project's folder."""
     return PROJECT / path
+
+
+def digest(*ingredients):
+    """A short name for what something was made of."""
+    return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:12]
 
 
 class ConfigError(ValueError):

@@ -35,9 +35,7 @@ def find(source):
         raise ConfigError(f"data_dir {str(source)!r} does not exist")
     if source.is_file():
         if not is_archive(source):
-            raise ConfigError(
-                f"data_dir {str(source)!r} is neither a folder nor an archive (.zip, .tar, .tgz, .tar.gz)"
-            )
+            raise ConfigError(f"data_dir {str(source)!r} is neither a folder nor a .zip, .tar, .tgz or .tar.gz")
         return find(unpack([source]))
     folder = Folder(source)
     archives = sorted(path for path in folder.files.values() if is_archive(path))
@@ -234,10 +232,8 @@ def _matlab(path, name):
 
     try:
         value = loadmat(path, simplify_cells=True)[name]
-    except Exception as error:
-        raise ConfigError(
-            f"{str(path)!r} is not the MATLAB file that it should be: {error!r}"
-        ) from None  # a cut file raises anything
+    except Exception as error:  # a cut file raises anything
+        raise ConfigError(f"{str(path)!r} is not the MATLAB file that it should be: {error!r}") from None
     return [value] if isinstance(value, dict | str) else list(value)
 
 

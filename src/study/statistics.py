@@ -41,11 +41,8 @@ def steps_to(history, target=TARGET):
     reached = np.flatnonzero(losses <= target)
     if len(reached) == 0:
         return np.nan
-    last = reached[0]
-    if last == 0:
-        return steps[0]
-    part = (losses[last - 1] - target) / (losses[last - 1] - losses[last])
-    return steps[last - 1] + part * (steps[last] - steps[last - 1])
+    pair = slice(max(reached[0] - 1, 0), reached[0] + 1)
+    return np.interp(-target, -losses[pair], steps[pair])  # np.interp wants what rises
 
 
 def width(learning_rates, losses, bound):

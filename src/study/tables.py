@@ -110,7 +110,7 @@ def _conv(layer, x):
 
 
 def train(network, optimizer_name, seeds, digits):
-    """Train a network from each of the `seeds`, side by side; returns [{"seed", "epoch", "train_loss",
+    """Train a network from each of the `seeds`, as one program; returns [{"seed", "epoch", "train_loss",
     "test_accuracy"}, ...]. What a seed gives does not depend on the others, but for rounding."""
     mean, deviation = digits.train_images.mean(), digits.train_images.std()
     images, tests = (
@@ -118,32 +118,35 @@ def train(network, optimizer_name, seeds, digits):
     )
     labels, steps = jnp.asarray(digits.train_labels), len(images) // BATCH_SIZE
     optimizer = make_optimizer(optimizer_name, steps)
-    step_of_one = train_step(optimizer, apply=apply)
+    step = train_step(optimizer, apply=apply)
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def step(params, state, images, labels, chosen, keys, index):
-        def one(params, state, chosen, key):
-            return step_of_one(params, state, images[chosen], labels[chosen], jax.random.fold_in(key, index))
+    def epoch_of_all(params, state, orders, keys, first, images, labels):
+        def epoch_of_one(seed):
+            *start, order, key = seed
 
-        return jax.vmap(one)(params, state, chosen, keys)
+            def body(carry, part):
+                index, chosen = part
+                *carry, loss = step(*carry, images[chosen], labels[chosen], jax.random.fold_in(key, index))
+                return carry, loss
 
-    @jax.jit
-    def right(params, x, labels):
-        return (jax.vmap(apply, (0, None))(params, x).argmax(axis=2) == labels).sum(axis=1)
+            return jax.lax.scan(body, start, (first + jnp.arange(steps), order))
 
+        # Seed after seed: side by side (vmap) a processor's matrix products are slower.
+        (params, state), losses = jax.lax.map(epoch_of_one, (params, state, orders, keys))
+        return params, state, losses.mean(axis=1)
+
+    right = jax.jit(lambda params, x, y: (jax.vmap(apply, (0, None))(params, x).argmax(axis=2) == y).sum(axis=1))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
     params = jax.vmap(partial(init, network))(keys)
     state, rows = jax.vmap(optimizer.init)(params), []
     for epoch in range(EPOCHS[network]):
-        orders = np.stack([np.random.default_rng((seed, epoch)).permutation(len(images)) for seed in seeds])
-        total = 0.0
-        for index in range(steps):
-            chosen = orders[:, index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
-            params, state, losses = step(params, state, images, labels, chosen, keys, epoch * steps + index)
-            total += losses
+        orders = [np.random.default_rng((seed, epoch)).permutation(len(images)) for seed in seeds]
+        orders = np.stack(orders)[:, : steps * BATCH_SIZE].reshape(len(seeds), steps, BATCH_SIZE)
+        params, state, losses = epoch_of_all(params, state, orders, keys, epoch * steps, images, labels)
         parts = zip(np.array_split(tests, 10), np.array_split(digits.test_labels, 10), strict=True)
         accuracies = sum(right(params, *part) for part in parts) / len(tests)
-        for seed, loss, accuracy in zip(seeds, (total / steps).tolist(), accuracies.tolist(), strict=True):
+        for seed, loss, accuracy in zip(seeds, losses.tolist(), accuracies.tolist(), strict=True):
             loss = loss if np.isfinite(loss) else None  # JSON has no NaN
             rows.append({"seed": seed, "epoch": epoch + 1, "train_loss": loss, "test_accuracy": accuracy})
         print(f"{network}-{optimizer_name}, epoch {epoch + 1}: {accuracies.mean():.2%}", flush=True)

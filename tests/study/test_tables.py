@@ -62,12 +62,11 @@ def test_cells_train(name, few_digits, tmp_path, monkeypatch):
 
 
 def test_a_seed_gives_the_same_alone_and_beside_others(few_digits, monkeypatch):
-    monkeypatch.setattr(tables, "EPOCHS", {"mlp": 1, "cnn": 1})
-    for network in ("mlp", "cnn"):
-        beside = pd.DataFrame(tables.train(network, "adam", (0, 3), few_digits)).set_index("seed")
-        alone = pd.DataFrame(tables.train(network, "adam", (3,), few_digits)).set_index("seed")
-        np.testing.assert_allclose(beside.loc[3].train_loss, alone.loc[3].train_loss, rtol=1e-4)
-        assert abs(beside.loc[0].train_loss / beside.loc[3].train_loss - 1) > 1e-3
+    monkeypatch.setitem(tables.EPOCHS, "mlp", 1)
+    beside = pd.DataFrame(tables.train("mlp", "adam", (0, 3), few_digits)).set_index("seed")
+    alone = pd.DataFrame(tables.train("mlp", "adam", (3,), few_digits)).set_index("seed")
+    np.testing.assert_allclose(beside.loc[3].train_loss, alone.loc[3].train_loss, rtol=1e-4)
+    assert abs(beside.loc[0].train_loss / beside.loc[3].train_loss - 1) > 1e-3
 
 
 def test_drawn_digits_are_refused(tmp_path, monkeypatch):
