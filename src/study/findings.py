@@ -81,8 +81,7 @@ def answer(runs):
 def setting(runs):
     """One sentence: what was trained, on what, for how long, where."""
     comparison = runs[runs.group == "comparison"]
-    run = comparison.iloc[0]
-    counts = run["counts"]
+    run, counts = comparison.iloc[0], comparison.counts.iloc[0]
     return (
         f"AlexNet at {run.image_size} px, width {run.width:g}, batch {run.batch_size}, {run.epochs} epochs, "
         f"{'no dropout' if run.dropout == 0 else f'dropout {run.dropout:g}'}; {DATASET_NAMES[run.dataset]}, "
@@ -113,10 +112,13 @@ def quality(runs, _):
     if not {"adam", "adasmooth"} <= set(cells.optimizer):
         return None
     means = [estimate(cells[cells.optimizer == name].test_accuracy, " %") for name in ("adasmooth", "adam")]
-    parts = []
-    for schedule in schedules(runs):
-        points = 100 * paired(tuned(runs, schedule), "test_accuracy", "adasmooth")
-        parts.append(f"{schedule}: {judged(points, 'better', 'worse', ' points', digits=1)}")
+    beside = {schedule: tuned(runs, schedule) for schedule in schedules(runs)}
+    beside["both untuned"] = runs[(runs.group == "defaults") & ~runs.diverged]
+    parts = [
+        f"{name}: {judged(100 * points, 'better', 'worse', ' points', digits=1)}"
+        for name, table in beside.items()
+        if len(points := paired(table, "test_accuracy", "adasmooth"))
+    ]
     return (
         f"**Quality.** Under the {schedules(runs)[0]} schedule AdaSmooth ends at {means[0]} test accuracy, Adam at "
         f"{means[1]}. AdaSmooth's minus Adam's, seed by seed: {'; '.join(parts)}. Always guessing the most frequent "
