@@ -16,7 +16,7 @@ report: .venv/installed
 	@$(BIN)/python -m study report --profile "$$PROFILE" --data-dir "$$DATA_DIR" --cores "$$CORES"
 
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv (a few minutes the first time) ..."
