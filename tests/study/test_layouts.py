@@ -356,7 +356,7 @@ def test_what_is_none_of_them(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere' does not exist"):
         layouts.find(tmp_path / "nowhere")
     (tmp_path / "text.txt").write_text("hello")
-    with pytest.raises(ConfigError, match="is neither a folder nor a .zip"):
+    with pytest.raises(ConfigError, match="is neither a folder nor a"):
         layouts.find(tmp_path / "text.txt")
     with pytest.raises(ConfigError, match=r"no photographs found in .* what is known: cars_train/"):
         layouts.find(tmp_path)
