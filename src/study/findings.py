@@ -72,8 +72,8 @@ def answer(runs):
         ]
         said = [judged(gap, "worse", "better") for gap in gaps]
         parts.append(
-            f"With a coin to say how straight each weight moves it ends at {said[0]} of its own loss; with "
-            f"momentum, which Adam has and it has not, at {said[1]} of Adam's."
+            f"A coin in place of its effective ratio changes AdaSmooth's validation loss by {said[0]}; given momentum, "
+            f"which Adam has and it lacks, it ends {said[1]} from Adam's."
         )
     return " ".join(parts)
 

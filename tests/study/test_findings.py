@@ -187,5 +187,5 @@ def test_the_answer(comparison):
     text = findings.answer(load_runs(comparison)[0])
     assert "is less sensitive to its constants holds: within 5% of its best loss it stays over 1.88 decades" in text
     assert "learning rate, Adam over 0.34." in text
-    assert "it ends at +0.100 [0.100, 0.100] (worse, 5 seeds) of its own loss; with momentum" in text
-    assert "at +0.000 [0.000, 0.000] (no difference, 5 seeds) of Adam's." in text
+    assert "changes AdaSmooth's validation loss by +0.100 [0.100, 0.100] (worse, 5 seeds); given momentum" in text
+    assert "it ends +0.000 [0.000, 0.000] (no difference, 5 seeds) from Adam's." in text
