@@ -24,21 +24,31 @@ def few_digits(monkeypatch):
     return digits
 
 
-def test_the_cnn_is_the_papers(few_digits):
-    """Against the same network written with XLA's own convolution, images first and channels last."""
-    params = tables.init("cnn", jax.random.key(0))
-    x = jnp.asarray(few_digits.test_images / 255, jnp.float32)
-    y = x[..., None]
+def cnn(params, images):
+    """The paper's CNN with XLA's own convolution, images first and channels last."""
+    y = images[..., None]
     for name in ("conv1", "conv2"):
-        y = jax.lax.conv_general_dilated(
-            y, params[name]["weight"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        layout = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(y, params[name]["weight"], (1, 1), "VALID", dimension_numbers=layout)
         y = jax.nn.relu(y + params[name]["bias"])
         y = jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    y = y.transpose(0, 3, 1, 2).reshape(50, 320)
+    y = y.transpose(0, 3, 1, 2).reshape(len(y), 320)
     y = jax.nn.relu(y @ params["hidden"]["weight"] + params["hidden"]["bias"])
-    y = y @ params["out"]["weight"] + params["out"]["bias"]
-    np.testing.assert_allclose(tables.apply(params, x), y, atol=1e-4)
+    return y @ params["out"]["weight"] + params["out"]["bias"]
+
+
+def test_the_cnn_is_the_papers(few_digits):
+    params = tables.init("cnn", jax.random.key(0))
+    x = jnp.asarray(few_digits.test_images / 255, jnp.float32)
+    x += 0.01 * jax.random.normal(
+        jax.random.key(2), x.shape
+    )  # no two pixels of a pool are equal: one gets its gradient
+    y, back = jax.vjp(cnn, params, x)
+    ours, our_back = jax.vjp(tables.apply, params, x)
+    np.testing.assert_allclose(ours, y, atol=1e-4)
+    dy = jax.random.normal(jax.random.key(1), y.shape)
+    for ours, theirs in zip(jax.tree.leaves(our_back(dy)), jax.tree.leaves(back(dy)), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
     sizes = {
         name: sum(each.size for each in jax.tree.leaves(tables.init(name, jax.random.key(0))))
         for name in ("mlp", "cnn")
