@@ -90,9 +90,7 @@ def apply(params, images, key=None):
     if "conv1" in params:
         x = jnp.moveaxis(x, 0, -1)[None]  # (C, H, W, N): 10 channels are too few for vector units, 64 images are not
         for name in ("conv1", "conv2"):
-            x = _conv(params[name]["weight"], x) + params[name]["bias"][:, None, None, None]
-            channels, height, width, n = x.shape
-            x = jax.nn.relu(x.reshape(channels, height // 2, 2, width // 2, 2, n).max(axis=(2, 4)))
+            x = _conv_pool(params[name]["weight"], params[name]["bias"], x)
         x = alexnet.drop_units(jnp.moveaxis(x, -1, 0), 0.5, keys[0])
     x = x.reshape(len(x), -1)
     x = jax.nn.relu(x @ params["hidden"]["weight"] + params["hidden"]["bias"])
@@ -100,28 +98,20 @@ def apply(params, images, key=None):
     return x @ params["out"]["weight"] + params["out"]["bias"]
 
 
-def _taps(x, size):
-    height, width = (n - size + 1 for n in x.shape[1:3])
-    return jnp.stack([x[:, i : i + height, j : j + width] for i in range(size) for j in range(size)])
+def _conv_pool(weight, bias, x):
+    """Valid 5 × 5 convolution, 2 × 2 max pool and ReLU. (5, 5, C, O), (O,), (C, H, W, N) -> (O, (H−4)/2, (W−4)/2, N)
 
-
-@jax.custom_vjp
-def _conv(weight, x):
-    """Valid convolution as a matrix product. (k, k, C, O), (C, H, W, N) -> (O, H − k + 1, W − k + 1, N)"""
-    return jnp.tensordot(weight.reshape(-1, *weight.shape[2:]), _taps(x, len(weight)), ((0, 1), (0, 1)))
-
-
-def _conv_backward(inputs, dy):
-    weight, x = inputs
-    size, dx = len(weight), jnp.zeros_like(x)
-    for i, row in enumerate(weight):  # by rows, which fit the processor's cache better than all at once
-        taps = enumerate(jnp.tensordot(row, dy, (2, 0)))
-        reached = sum(jnp.pad(tap, ((0, 0), (0, 0), (j, size - 1 - j), (0, 0))) for j, tap in taps)
-        dx = dx.at[:, i : i + dy.shape[1]].add(reached)
-    return jnp.tensordot(_taps(x, size), dy, ((2, 3, 4), (1, 2, 3))).reshape(weight.shape), dx
-
-
-_conv.defvjp(lambda weight, x: (_conv(weight, x), (weight, x)), _conv_backward)
+    As one matrix product: the four outputs of a pool see the same 6 × 6 inputs, each through its own shift of the
+    weights. That is 1.44 times the multiplications of a product over 5 × 5 inputs, and 0.36 times the copying.
+    """
+    channels, height, width, n = x.shape
+    height, width = height // 2, width // 2
+    shifts = [jnp.pad(weight, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i in (0, 1) for j in (0, 1)]
+    weights = jnp.stack(shifts).reshape(4, 3, 2, 3, 2, channels, -1).transpose(0, 6, 1, 3, 2, 4, 5)
+    x = x.reshape(channels, height, 2, width, 2, n).transpose(2, 4, 0, 1, 3, 5)  # (2, 2, C, H/2, W/2, N)
+    taps = jnp.stack([x[..., i : height - 2 + i, j : width - 2 + j, :] for i in range(3) for j in range(3)])
+    y = weights.reshape(4 * len(bias), -1) @ taps.reshape(36 * channels, -1)
+    return jax.nn.relu(y.reshape(4, len(bias), height - 2, width - 2, n).max(axis=0) + bias[:, None, None, None])
 
 
 def train(network, optimizer_name, seeds, digits):
