@@ -45,13 +45,14 @@ def answer(runs):
     if {"adam", "adasmooth"} <= set(cells.optimizer):
         losses, points = paired(cells, "val_loss", "adasmooth"), 100 * paired(cells, "test_accuracy", "adasmooth")
         word = verdict(losses, "worse than", "better than", "no differently from") or "too few times to judge it beside"
+        alike = "Tuned alike, " if (runs.group == "tuning").any() else ""
         others = [
             f"; {each}: {difference(gap)} in validation loss, {verdict(gap, 'worse', 'better') or 'no verdict'}"
             for each in schedules(runs)[1:]
             if len(gap := paired(tuned(runs, each), "val_loss", "adasmooth"))
         ]
         parts = [
-            f"Tuned alike, AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
+            f"{alike}AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
             f"{difference(points, digits=1)} points of test accuracy ({counted(losses)}, {schedule} schedule"
             f"{''.join(others)})."
         ]
@@ -179,13 +180,11 @@ def paper(mnist):
     table = compare(mnist)
     judged = table[table["paper's inside"] != ""]
     outside = [f"{row.network} {row.optimizer}" for row in judged[judged["paper's inside"] == "no"].itertuples()]
-    adam = " and ".join(
-        f"{row['ours, best epoch']} % ({row.network})" for _, row in table[table.optimizer == "adam"].iterrows()
-    )
+    adam = table[table.optimizer == "adam"]
     return (
         f"**The paper's tables.** Of {len(judged)} test accuracies on MNIST that the paper gives, one run each, "
         f"{len(judged) - len(outside)} lie where 95 % of our single runs do (outside: {_listed(outside) or 'none'}). "
-        f"Adam, which it leaves out, reaches {adam}."
+        f"Adam, which it leaves out, reaches {' and '.join(adam['ours, best epoch'] + ' % (' + adam.network + ')')}."
     )
 
 
@@ -241,10 +240,10 @@ def limits(runs):
     seeds = tuned(runs).groupby("optimizer").seed.nunique()
     items = ["The learning rates were not tuned."]
     if len(trials):
-        items = [
+        items[0] = (
             f"Each optimizer was tuned with {trials.min()} trials of one seed; which of those wins that differ by less "
             "than the seeds do is luck, for all alike."
-        ]
+        )
     if seeds.max() == 1:
         items.append("One seed tells large differences from small ones and no more.")
     if runs.dataset.iloc[0] == "stanford_cars":

@@ -27,8 +27,9 @@ def speed_table(speed):
         return "Not measured."
     table = targets(speed)
     table["measured"] = table.measured.map("{:.2f}".format)
-    machine = f"Ratios of medians of {speed['repeat'].max() + 1} interleaved repeats, on {speed.machine.iloc[0]}."
-    return f"{table.to_markdown(index=False, disable_numparse=True)}\n\n{machine}"
+    repeats, machines = speed["repeat"].max() + 1, " and ".join(speed.machine.unique())
+    text = table.to_markdown(index=False, disable_numparse=True)
+    return f"{text}\n\nRatios of medians of {repeats} interleaved repeats, on {machines}."
 
 
 def dataset_section(path):
@@ -37,9 +38,8 @@ def dataset_section(path):
     counts = ", ".join(f"{count:,} {name}" for name, count in about["counts"].items())
     text = f"Found: {html.escape(about['source'])}. Images: {counts}."
     if about["outcomes"]:
-        table = pd.DataFrame(
-            sorted(about["outcomes"].items(), key=lambda item: -item[1]), columns=["photographs", "number"]
-        )
+        table = pd.Series(about["outcomes"], name="number").sort_values(ascending=False, kind="stable")
+        table = table.rename_axis("photographs").reset_index()
         text += f"\n\n{table.to_markdown(index=False)}"
     if about["refused"]:
         shown = "".join(f"\n- `{html.escape(line)}`" for line in about["refused"][:10])

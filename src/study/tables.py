@@ -141,7 +141,7 @@ def train(network, optimizer_name, seeds, digits):
         (params, state), losses = jax.lax.map(epoch_of_one, (params, state, orders, keys))
         return params, state, losses.mean(axis=1)
 
-    right = jax.jit(lambda params, x, y: (jax.vmap(apply, (0, None))(params, x).argmax(axis=2) == y).sum(axis=1))
+    right = jax.jit(lambda params, x, y: jax.lax.map(lambda each: (apply(each, x).argmax(axis=1) == y).sum(), params))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds))
     params = jax.vmap(partial(init, network))(keys)
     state, rows = jax.vmap(optimizer.init)(params), []
@@ -149,7 +149,7 @@ def train(network, optimizer_name, seeds, digits):
         orders = [np.random.default_rng((seed, epoch)).permutation(len(images)) for seed in seeds]
         orders = np.stack(orders)[:, : steps * BATCH_SIZE].reshape(len(seeds), steps, BATCH_SIZE)
         params, state, losses = epoch_of_all(params, state, orders, keys, epoch * steps, images, labels)
-        parts = zip(np.array_split(tests, 10), np.array_split(digits.test_labels, 10), strict=True)
+        parts = zip(np.array_split(tests, 100), np.array_split(digits.test_labels, 100), strict=True)
         accuracies = sum(right(params, *part) for part in parts) / len(tests)
         for seed, loss, accuracy in zip(seeds, losses.tolist(), accuracies.tolist(), strict=True):
             loss = loss if np.isfinite(loss) else None  # JSON has no NaN
@@ -165,19 +165,15 @@ def run(name, path, seeds=10):
     digits, start = load_mnist(), time.perf_counter()
     if digits.drawn:
         raise ConfigError("the paper's tables are of MNIST; put its four files in data/raw/mnist (see data/README.md)")
-    rows = train(network, optimizer, range(seeds), digits)
     record = {"network": network, "optimizer": optimizer, "data": digits.source, **describe_machine()}
-    record |= {"device": jax.devices()[0].device_kind, "seconds": time.perf_counter() - start, "epochs": rows}
-    write_json(path, record)
+    rows, seconds = train(network, optimizer, range(seeds), digits), time.perf_counter() - start
+    write_json(path, record | {"device": jax.devices()[0].device_kind, "seconds": seconds, "epochs": rows})
 
 
 def load(folder):
     """All cells, seeds and epochs: a DataFrame of network, optimizer, seed, epoch, train_loss, test_accuracy."""
     records = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
-    tables = [
-        pd.DataFrame(each["epochs"]).assign(network=each["network"], optimizer=each["optimizer"]) for each in records
-    ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.json_normalize(records, "epochs", ["network", "optimizer"])
 
 
 def compare(epochs):
