@@ -170,9 +170,11 @@ def test_the_models(tmp_path):
 def test_the_answer(comparison):
     losses = {0: 1.59, 1: 1.65, 2: 1.65, 3: 1.65, 4: 1.65}
     assert findings.answer(load_runs(comparison)[0]) == (
-        "Tuned alike, AdaSmooth trains AlexNet worse than Adam: +0.238 [0.205, 0.271] in validation loss, "
+        "AdaSmooth trains AlexNet worse than Adam: +0.238 [0.205, 0.271] in validation loss, "
         "−2.2 [−2.4, −2.0] points of test accuracy (5 seeds, cosine schedule)."
     )
+    write_run(comparison, "tuning", "trial", [2, 2, 1.5])
+    assert findings.answer(load_runs(comparison)[0]).startswith("Tuned alike, AdaSmooth trains AlexNet worse")
     for seed, loss in losses.items():
         settings = {"optimizer": "adasmooth", "window": "epoch", "seed": seed}
         write_run(comparison, "ablation", f"coin{seed}", [2, 2, loss + 0.1], 0.4, variant="ratio_coin", **settings)
