@@ -149,8 +149,8 @@ def train(network, optimizer_name, seeds, digits):
         orders = [np.random.default_rng((seed, epoch)).permutation(len(images)) for seed in seeds]
         orders = np.stack(orders)[:, : steps * BATCH_SIZE].reshape(len(seeds), steps, BATCH_SIZE)
         params, state, losses = epoch_of_all(params, state, orders, keys, epoch * steps, images, labels)
-        parts = zip(np.array_split(tests, 100), np.array_split(digits.test_labels, 100), strict=True)
-        accuracies = sum(right(params, *part) for part in parts) / len(tests)
+        parts = [np.array_split(each, -(-len(tests) // 100)) for each in (tests, digits.test_labels)]
+        accuracies = sum(right(params, *part) for part in zip(*parts, strict=True)) / len(tests)
         for seed, loss, accuracy in zip(seeds, losses.tolist(), accuracies.tolist(), strict=True):
             loss = loss if np.isfinite(loss) else None  # JSON has no NaN
             rows.append({"seed": seed, "epoch": epoch + 1, "train_loss": loss, "test_accuracy": accuracy})
