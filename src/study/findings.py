@@ -52,10 +52,14 @@ def answer(runs):
             if len(gap := paired(tuned(runs, each), "val_loss", "adasmooth"))
         ]
         parts = [
-            f"{alike}AdaSmooth trains AlexNet {word} Adam: {difference(losses)} in validation loss, "
-            f"{difference(points, digits=1)} points of test accuracy ({counted(losses)}, {schedule} schedule"
-            f"{''.join(others)})."
+            f"{alike}AdaSmooth trains AlexNet {word} Adam on {len(cells.class_names.iloc[0])} classes in "
+            f"{cells.epochs.iloc[0]} epochs: {difference(losses)} in validation loss, {difference(points, digits=1)} "
+            f"points of test accuracy ({counted(losses)}, {schedule} schedule{''.join(others)})."
         ]
+        final = runs[(runs.group == "models") & ~runs.diverged]
+        if len(hard := 100 * paired(final, "test_accuracy", "adasmooth")):
+            task = f"on {len(final.class_names.iloc[0])} classes in {final.epochs.iloc[0]} epochs"
+            parts = [f"{parts[0][:-1]}; {task}: {judged(hard, 'better', 'worse', ' points', digits=1)}."]
     if (runs.group == "surface").any():
         ours, adams = (analysis.widths(analysis.surface(runs, name))[0] for name in ("adasmooth", "adam"))
         low, high = ttest_ind(ours, adams, equal_var=False).confidence_interval()
@@ -67,11 +71,10 @@ def answer(runs):
     if (runs.group == "ablation").any():
         chosen = pd.concat([analysis.with_variants(runs), cells[cells.optimizer == "adam"].assign(name="Adam")])
         losses = chosen.pivot(index="seed", columns="name", values="val_loss")
-        gaps = [
-            (losses[VARIANTS[name]] - losses[other]).dropna()
+        said = [
+            judged((losses[VARIANTS[name]] - losses[other]).dropna(), "worse", "better")
             for name, other in (("ratio_coin", "AdaSmooth"), ("momentum", "Adam"))
         ]
-        said = [judged(gap, "worse", "better") for gap in gaps]
         parts.append(
             f"A coin in place of its effective ratio changes AdaSmooth's validation loss by {said[0]}; given momentum, "
             f"which Adam has and it lacks, it ends {said[1]} from Adam's."
@@ -146,9 +149,8 @@ def convergence(runs, histories):
         parts.append(f"{schedule}: {', '.join(words)}; to a validation loss of {TARGET:.2f} {', '.join(arrived)}{more}")
     pace = cells[cells.group == "comparison"].groupby(["backend", "optimizer"]).pace.min().get("jax")
     return (
-        f"**Convergence.** AdaSmooth's minus Adam's after the same steps, {'. '.join(parts)}. A step takes "
-        f"{1000 * pace['adasmooth']:.0f} ms with AdaSmooth, {1000 * pace['adam']:.0f} ms with Adam (one core, the "
-        f"fastest epoch)."
+        f"**Convergence.** AdaSmooth's minus Adam's after the same steps, {'. '.join(parts)}. A step (one core, the "
+        f"fastest epoch) takes {1000 * pace['adasmooth']:.0f} ms with AdaSmooth, {1000 * pace['adam']:.0f} with Adam."
     )
 
 
@@ -193,23 +195,24 @@ def models(runs):
     if cells.empty:
         return None
     run = cells.iloc[0]
-    each_class = run.counts["train"] / len(run.class_names)
     parts = [
         f"{NAMES[name]} {estimate(cell.test_accuracy, ' %')} top-1 and {estimate(cell.test_top5, ' %')} top-5"
         for name, cell in cells.groupby("optimizer")
     ]
-    points = 100 * paired(cells, "test_accuracy", "adasmooth")
+    gaps = [100 * paired(cells, f"{images}_accuracy", "adasmooth") for images in ("test", "val")]
+    points = [judged(gap, "better", "worse", " points", digits=1) for gap in gaps]
     return (
-        f"**{len(run.class_names)} models.** From scratch, {each_class:.0f} photographs a class, {run.image_size} px, "
-        f"width {run.width:g}, {run.epochs} epochs: {', '.join(parts)}. AdaSmooth's top-1 minus Adam's: "
-        f"{judged(points, 'better', 'worse', ' points', digits=1)}."
+        f"**{len(run.class_names)} models.** From scratch, {run.counts['train'] / len(run.class_names):.0f} "
+        f"photographs a class, {run.image_size} px, width {run.width:g}, {run.epochs} epochs: {', '.join(parts)}. "
+        f"AdaSmooth's top-1 minus Adam's: {points[0]}; on the {run.counts['validation']:,} validation images "
+        f"{points[1]}; its training loss minus Adam's: "
+        f"{judged(paired(cells, 'train_loss', 'adasmooth'), 'worse', 'better')}."
     )
 
 
 def implementations(runs):
     finished = runs[(runs.group == "comparison") & ~runs.diverged]
-    keys = ["optimizer", "schedule", "seed"]
-    pairs = finished.pivot(index=keys, columns="backend", values="test_accuracy")
+    pairs = finished.pivot(index=["optimizer", "schedule", "seed"], columns="backend", values="test_accuracy")
     if not {"numpy", "jax"} <= set(pairs):
         return None
     gap = 100 * (pairs["numpy"] - pairs["jax"]).dropna()
@@ -247,10 +250,7 @@ def limits(runs):
     if seeds.max() == 1:
         items.append("One seed tells large differences from small ones and no more.")
     if runs.dataset.iloc[0] == "stanford_cars":
-        items.append(
-            "One split of Stanford Cars, our own, the cars cropped to their boxes: the numbers do not compare with "
-            "published ones."
-        )
+        items.append("One split, ours, of cars cropped to their boxes: the numbers do not compare with published ones.")
     if (runs.group == "surface").any():
         items.append("The surfaces of insensitivity are of one seed, and end where their grids end.")
     items.append("The networks are sized for a CPU: small images, fewer channels, short training.")
