@@ -69,7 +69,7 @@ def test_there_are_no_import_cycles():
 def test_the_sources_stay_thin():
     lengths = {path: len(path.read_text().splitlines()) for path in SOURCES}
     assert max(lengths.values()) <= 350, max(lengths, key=lengths.get)
-    assert sum(lengths.values()) <= 7100
+    assert sum(lengths.values()) <= 7150
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

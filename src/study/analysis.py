@@ -79,6 +79,7 @@ def comparison_table(runs, histories, groups=("comparison", "defaults")):
                 "validation loss": estimate(finished.val_loss),
                 "training loss": estimate(finished.train_loss),
                 f"steps to {TARGET:.2f}": steps,
+                f"s to {TARGET:.2f}": f"{reached.mean() * cell.pace.min():.0f}" if len(reached) else "",
                 "ms a step": f"{1000 * cell.pace.min():.0f}",
                 "failed": int(cell.failed.sum()),
             }
@@ -112,9 +113,9 @@ def surface(runs, optimizer):
     return table[full]
 
 
-def widths(losses):
+def widths(losses, best=None):
     """Of a `surface`: each row's width in decades within 5 % of the best loss of all, and the share of cells within."""
-    bound = TOLERANCE * losses.min(axis=None)
+    bound = TOLERANCE * (best or losses.min(axis=None))
     by_row = losses.apply(lambda row: width(losses.columns, row, bound), axis=1)
     return by_row, float((losses <= bound).to_numpy().mean())
 
@@ -138,14 +139,14 @@ def sensitivity_table(runs):
 def with_variants(runs, group="ablation"):
     """The runs of an ablation, and those of AdaSmooth itself, with the `name` of what was changed.
 
-    The loss of a run that diverged is NaN.
+    The validation loss and the test accuracy of a run that diverged are NaN.
     """
     chosen = runs[runs.group == group]
     if group == "ablation":
         chosen = pd.concat([tuned(runs)[lambda table: table.optimizer == "adasmooth"], chosen])
     base = tuned(runs)[lambda table: table.optimizer == "adasmooth"].iloc[0]
     names = [_variant(run, base) for run in chosen.itertuples()]
-    return chosen.assign(name=names, val_loss=chosen.val_loss.where(~chosen.diverged))
+    return chosen.assign(name=names, **chosen[["val_loss", "test_accuracy"]].where(~chosen.diverged))
 
 
 def ablation_table(runs):
@@ -153,23 +154,21 @@ def ablation_table(runs):
     chosen, rows = with_variants(runs), []
     base = chosen[chosen.name == "AdaSmooth"].set_index("seed")
     for name, cell in chosen.groupby("name"):
-        gaps = cell.set_index("seed")[["val_loss", "train_loss"]] - base[["val_loss", "train_loss"]]
-        rows.append(
-            {
-                "change": name,
-                "learning rate": f"{cell.learning_rate.iloc[0]:g}",
-                "seeds": len(cell),
-                "validation loss": estimate(cell.val_loss),
-                "− AdaSmooth's": difference(gaps.val_loss.dropna()) if name != "AdaSmooth" else "",
-                "training loss": estimate(cell.train_loss),
-                "− AdaSmooth's ": difference(gaps.train_loss.dropna()) if name != "AdaSmooth" else "",
-                "diverged": int(cell.diverged.sum()),
-                "order": cell.val_loss.mean(skipna=False),
-            }
-        )
+        row = {"change": name, "learning rate": f"{cell.learning_rate.iloc[0]:g}", "seeds": len(cell)}
+        for column, (label, unit) in ABLATED.items():
+            row[label] = estimate(cell[column], unit)
+            gaps = (cell.set_index("seed")[column] - base[column]).dropna()
+            gap = difference(100 * gaps, digits=1) if unit else difference(gaps)
+            row[f"{label} − AdaSmooth's"] = gap if name != "AdaSmooth" else ""
+        rows.append(row | {"diverged": int(cell.diverged.sum()), "order": cell.val_loss.mean(skipna=False)})
     return pd.DataFrame(rows).sort_values("order").drop(columns="order")
 
 
+ABLATED = {
+    "val_loss": ("validation loss", ""),
+    "test_accuracy": ("test accuracy", " %"),
+    "train_loss": ("training loss", ""),
+}
 WINDOWS = {"training": "never reset", "epoch": "an epoch"}
 
 
@@ -185,7 +184,7 @@ def _variant(run, base):
     return name + (f", {_eps(run)}" if run.eps != base.eps else "")
 
 
-def verdict(values, more, less, neither="no difference"):
+def verdict(values, more, less, neither="no difference shown"):
     """In a word or two, whether the differences exclude zero, and to which side; None for too few of them."""
     low, high = interval(values)
     return None if np.isnan(low) else more if low > 0 else less if high < 0 else neither

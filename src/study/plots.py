@@ -108,7 +108,7 @@ def learning_curves(histories, metrics, rows="schedule"):
             last = axis is axes[0][-1]
             sns.lineplot(
                 named[named[rows] == value], x="epoch", y=column, hue="optimizer", palette=palette,
-                hue_order=order, errorbar=("ci", 95), seed=0, ax=axis, legend="auto" if last else False,
+                hue_order=order, errorbar=interval, ax=axis, legend="auto" if last else False,
             )  # fmt: skip
             axis.set(xlabel="epoch", ylabel=label)
             if len(values) > 1:

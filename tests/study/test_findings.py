@@ -53,13 +53,14 @@ def test_the_comparison(comparison):
     assert table.loc["Adam", "validation loss"] == "1.400 [1.400, 1.400]"
     assert table.loc["Adam", "training loss"] == "0.900 [0.900, 0.900]"
     assert table.loc["Adam", "ms a step"] == "11"
+    assert list(table.loc[["Adam", "AdaSmooth"], "s to 1.60"]) == ["2", "3"]
     text = findings.quality(runs, histories)
     assert "Adam at 45.2 [45." in text
     assert "−2.2 [−2.4, −2.0] points (worse, 5 seeds)" in text
     assert "gives 30.0%" in text
     text = findings.convergence(runs, histories)
     assert "validation loss +0.238 [0.205, 0.271] (worse, 5 seeds), training loss +0.238" in text
-    assert "AdaSmooth 295 steps (1 of 5 runs), Adam 150 steps (5 of 5 runs); where both arrived +145 steps" in text
+    assert "AdaSmooth 295 steps, 3 s (1 of 5), Adam 150 steps, 2 s (5 of 5); where both arrived +145 steps" in text
     assert "AdaSmooth, Adam" not in findings.setting(runs)
     assert findings.question(runs).startswith(
         "AlexNet trained with AdaSmooth and Adam on 640 Stanford Cars photographs"
@@ -75,8 +76,8 @@ def test_no_difference_is_called_one(tmp_path):
         for name, accuracy in (("adam", 0.4), ("adasmooth", 0.4 + gap)):
             write_run(tmp_path, "comparison", f"{name}{seed}", [2, 2, 2], accuracy, optimizer=name, seed=seed)
     runs, histories = load_runs(tmp_path)
-    assert "(no difference, 5 seeds)" in findings.quality(runs, histories)
-    assert "AdaSmooth never (0 of 5 runs), Adam never (0 of 5 runs)." in findings.convergence(runs, histories)
+    assert "(no difference shown, 5 seeds)" in findings.quality(runs, histories)
+    assert "AdaSmooth never (0 of 5), Adam never (0 of 5)." in findings.convergence(runs, histories)
     assert set(analysis.comparison_table(runs, histories).failed) == {5}  # none is below the entropy of the classes
 
 
@@ -88,7 +89,7 @@ def test_runs_that_diverged_are_counted_and_left_out_of_means(comparison):
     assert table.loc["Adam", "failed"] == 1
     assert table.loc["Adam", "test accuracy"].startswith("45.2 [")
     assert table.loc["Adam", "steps to 1.60"].endswith("(5/6)")
-    assert "Adam 150 steps (5 of 6 runs)" in findings.convergence(runs, histories)
+    assert "Adam 150 steps, 2 s (5 of 6)" in findings.convergence(runs, histories)
 
 
 def test_the_surface_and_its_widths(tmp_path):
@@ -108,7 +109,9 @@ def test_the_surface_and_its_widths(tmp_path):
     by_row, share = analysis.widths(analysis.surface(runs, "adasmooth"))
     assert share == pytest.approx(5 / 6)
     assert sorted(by_row) == pytest.approx([1, 2])
-    assert "AdaSmooth 1.50 decades" in findings.insensitivity(runs)
+    text = findings.insensitivity(runs)
+    assert "AdaSmooth over 1.50 decades of learning rate (83% of the grid) and with Adam over 0.01 decades" in text
+    assert "of the better one's best, over 1.50 and 0.01 (one seed)" in text
     assert len(analysis.sensitivity_table(runs)) == 6
 
 
@@ -135,18 +138,18 @@ def test_the_ablation(tmp_path):
         for seed in range(4):
             group, name = "ablation" if place else "comparison", f"{place}-{seed}"
             losses = [2, 2, 1 + 0.1 * place + 0.01 * seed]
-            write_run(tmp_path, group, name, losses, 0.4, **{"window": "epoch", "seed": seed} | settings)
+            accuracy = 0.4 + 0.01 * place
+            write_run(tmp_path, group, name, losses, accuracy, **{"window": "epoch", "seed": seed} | settings)
     settings = {"optimizer": "rmsprop", "seed": 4, "diverged": True}
     write_run(tmp_path, "ablation", "d", [2, 2, np.nan], 0.4, **settings)
     runs, _ = load_runs(tmp_path)
     table = analysis.ablation_table(runs)
     assert list(table.change) == [name for name in cases if name != "RMSProp"] + ["RMSProp"]  # who diverged comes last
     table = table.set_index("change")
-    assert list(table["− AdaSmooth's"][:5]) == ["", *(f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5))]
+    assert list(table["validation loss − AdaSmooth's"][:5]) == ["", *(f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5))]
     assert list(table.diverged) == [0, 0, 0, 0, 0, 1]
     text = findings.mechanism(runs)
-    assert "ratio of a coin's path +0.200" in text
-    assert "RMSProp +0.400" in text
+    assert "ratio of a coin's path +0.200 [0.200, 0.200] and +2.0 [2.0, 2.0]; RMSProp +0.400" in text
 
 
 def test_the_models(tmp_path):
@@ -165,6 +168,16 @@ def test_the_models(tmp_path):
     assert "AdaSmooth's top-1 minus Adam's: −1.9 [−2.1, −1.7] points (worse, 3 seeds)" in text
     assert [found[1:] for found in findings.findings(runs, histories)] == [("models", "10_models")]
     assert findings.models(runs[runs.group == "comparison"]) is None
+
+
+def test_numpy_beside_jax(tmp_path):
+    for seed in range(3):
+        for backend, accuracy, loss in (("numpy", 0.41, 2.1), ("jax", 0.40 + 0.02 * (seed == 0), 2)):
+            settings = {"optimizer": "adam", "backend": backend, "seed": seed}
+            write_run(tmp_path, "comparison", f"{backend}{seed}", [3, 3, loss], accuracy, **settings)
+    text = findings.implementations(load_runs(tmp_path)[0])
+    assert "(3 pairs of runs) NumPy and JAX end 1.0 points of test accuracy apart on average" in text
+    assert "NumPy's minus JAX's: +0.3 [−2.5, 3.2] points, +0.100 [0.100, 0.100] in validation loss" in text
 
 
 def test_the_answer(comparison):
@@ -187,7 +200,7 @@ def test_the_answer(comparison):
                 settings = {"optimizer": optimizer, "learning_rate": rate, key: value}
                 write_run(comparison, "surface", f"{optimizer}{value}-{rate}", [2, 2, 1.5 + worse], **settings)
     text = findings.answer(load_runs(comparison)[0])
-    assert "is less sensitive to its constants holds: within 5% of its best loss it stays over 1.88 decades" in text
-    assert "learning rate, Adam over 0.34." in text
-    assert "changes AdaSmooth's validation loss by +0.100 [0.100, 0.100] (worse, 5 seeds); given momentum" in text
-    assert "it ends +0.000 [0.000, 0.000] (no difference, 5 seeds) from Adam's." in text
+    assert "is less sensitive to its constants holds: within 5% of its own best loss it stays over 1.88 decades" in text
+    assert "learning rate, Adam over 0.34; within 5% of the better one's, over" in text
+    assert "Its effective ratio helps: a coin's in its place gives +0.100 [0.100, 0.100] in validation loss" in text
+    assert "momentum, which Adam has and it lacks, −0.238 [−0.271, −0.205] in validation loss" in text
