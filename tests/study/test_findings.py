@@ -146,7 +146,8 @@ def test_the_ablation(tmp_path):
     table = analysis.ablation_table(runs)
     assert list(table.change) == [name for name in cases if name != "RMSProp"] + ["RMSProp"]  # who diverged comes last
     table = table.set_index("change")
-    assert list(table["validation loss − AdaSmooth's"][:5]) == ["", *(f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5))]
+    differences = [f"+0.{i}00 [0.{i}00, 0.{i}00]" for i in (1, 2, 3, 5)]
+    assert list(table["validation loss − AdaSmooth's"][:5]) == ["", *differences]
     assert list(table.diverged) == [0, 0, 0, 0, 0, 1]
     text = findings.mechanism(runs)
     assert "ratio of a coin's path +0.200 [0.200, 0.200] and +2.0 [2.0, 2.0]; RMSProp +0.400" in text

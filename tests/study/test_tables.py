@@ -104,8 +104,9 @@ def test_the_comparison_takes_the_best_epoch_and_judges_by_the_spread():
     # t(0.975, 2) = 4.303; 4.303 · 0.1 · √(4/3) = 0.497
     assert table.loc["rmsprop", "one run's 95 % interval"] == "96.64 to 97.64"
     text = findings.paper(pd.DataFrame(rows).replace("rmsprop", "adagrad"))
-    assert "one run each, 0 of 2 (MLP) lie where" in text
+    assert "one run each, 0 of 2 (MLP) lie in the 95 % prediction interval" in text
+    assert "Adam" not in text
     adam = pd.DataFrame(rows).replace({"momentum": "adam"})
     text = findings.paper(adam)
-    assert "one run each, 1 of 1 (MLP) lie where 95 % of our single runs do." in text
-    assert "Adam, which it leaves out, reaches 90.00 ± 0.10 % (MLP)." in text
+    assert "one run each, 1 of 1 (MLP) lie in the 95 % prediction interval of a single run of ours." in text
+    assert "Adam, which it leaves out, reaches, mean ± deviation, 90.00 ± 0.10 % (MLP)." in text
