@@ -205,7 +205,8 @@ def paper(mnist):
     return (
         f"**The paper's tables.** Of the test accuracies on MNIST that the paper gives, one run each, "
         f"{_listed(inside)} lie in the 95 % prediction interval of a single run of ours."
-        + f" Adam, which it leaves out, reaches, mean ± deviation, {reached}." * (not adam.empty)
+        + f" Adam, which it leaves out, reaches, mean ± deviation, {reached}."
+        * (not adam.empty)
     )
 
 
