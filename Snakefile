@@ -1,5 +1,5 @@
-# The study as a graph of files: dataset -> runs -> figures -> report. `make report` calls it; by hand:
-#   snakemake --cores all --config profile=full data_dir=path/to/stanford_cars
+# The study as a graph of files: dataset -> runs -> notebooks with their figures and facts -> report. `make report` calls
+# it; by hand: snakemake --cores all --config profile=full data_dir=path/to/stanford_cars
 # A finished run (Profile.is_finished) is a given file here, and no job: it is never trained again by accident.
 
 import json
@@ -10,28 +10,58 @@ import sys
 from study.config import load_profile, project_path
 
 PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or "")
-BUILD, RESULTS, FIGURES = PROFILE.build, PROFILE.results, PROFILE.figures
+FULL = PROFILE.published
+BUILD, RESULTS, FIGURES = PROFILE.folders
+CARS, MNIST, FACTS = f"{RESULTS}/{PROFILE.dataset}", f"{RESULTS}/mnist", f"{BUILD}/facts"
 STUDY = f"{shlex.quote(sys.executable)} -m study"
 RUNS = [f"{RESULTS}/{run}.json" for run in PROFILE.runs]
+GROUPS = {run.split("/")[1] for run in PROFILE.runs}
 DATASET = f"{BUILD}/dataset-{PROFILE.dataset}.json"
 SOURCES = [str(path) for path in project_path("src").rglob("*.py")]
 # The C library keeps its memory instead of giving it back after every step: a third of XLA's time at these sizes.
 ONE_CORE = "NPROC=1 NUNES_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296"
-SPEED = [f"{RESULTS}/speed.csv", f"{FIGURES}/speed.png"]
-GROUPS = {run.split("/")[0] for run in PROFILE.runs}
-# The notebooks that read the runs, and the figures that they make; those whose runs a profile does not have are left out.
-STORIES = {"06_convergence": ["convergence", "differences", "confusion", *{"tuning"} & GROUPS]}
-if {run.backend for run in PROFILE.runs.values()} == {"numpy", "jax"}:
-    STORIES["06_convergence"].append("implementations")
-if "surface" in GROUPS:
-    STORIES["07_sensitivity"] = ["surface"]
-if "ablation" in GROUPS:
-    STORIES["08_mechanism"] = ["ablation", "ratios"]
-if "models" in GROUPS:
-    STORIES["10_models"] = ["budget", "filters", "makes", "models", "guesses"]
+
+# The chapters of the report: notebook: (what it reads, its figures, its parameters). Those whose runs a profile does not
+# have are left out.
+STORY = {"results_dir": CARS}
+OWN_DATA = {"dataset": PROFILE.dataset, "data_dir": PROFILE.data_dir}
+FIRST = dict(zip(("label", "image_size"), PROFILE.datasets[0]))
+TIMINGS = f"{CARS}/speed.csv"
+SPEED = {"read": TIMINGS} if FULL and project_path(TIMINGS).exists() else {"timings": TIMINGS} | PROFILE.speed
+CHAPTERS = {
+    "01_data": (
+        [DATASET],
+        ["images", "splits", "classes", "duplicates", "augmentation", "rendered_cars"],
+        OWN_DATA | FIRST,
+    ),
+    "02_nunes": ([], ["spirals"], {}),
+    "03_adasmooth": (
+        [DATASET],
+        [f"adasmooth_{name}" for name in ("coordinate", "first_step", "ratio", "paths", "frozen")],
+        OWN_DATA,
+    ),
+    "04_mnist": ([], [f"mnist_{name}" for name in ("digits", "learning", "mistakes", "confusion")], {}),
+    "06_convergence": (RUNS, ["convergence", "differences", "confusion"], STORY),
+    "07_sensitivity": (RUNS, ["surface"], STORY),
+    "08_mechanism": (RUNS, ["ablation", "ratios"], STORY),
+    "09_tables": (RUNS, ["tables"], {"results_dir": MNIST}),
+    "10_models": (
+        RUNS,
+        ["budget", "filters", "makes", "models", "guesses"],
+        STORY | {"data_dir": PROFILE.data_dir},
+    ),
+    "11_speed": ([], ["speed"], SPEED),
+}
+NEEDS = {"07_sensitivity": "surface", "08_mechanism": "ablation", "09_tables": "mlp", "10_models": "models"}
+CHAPTERS = {
+    name: chapter
+    for name, chapter in CHAPTERS.items()
+    if (name != "04_mnist" or FULL) and NEEDS.get(name, "comparison") in GROUPS
+}
+MANY_CORES = {"03_adasmooth", "04_mnist", "11_speed"}
 
 
-def parameters(**values):
+def parameters(values):
     return " ".join(f"-p {name} {shlex.quote(str(value))}" for name, value in values.items())
 
 
@@ -39,198 +69,95 @@ rule all:
     default_target: True
     input:
         f"{BUILD}/report.html",
+        "data/results/facts.csv" if FULL else [],
+
+
+rule runs:
+    input:
+        RUNS,
 
 
 rule dataset:
     output:
         DATASET,
-        [f"{RESULTS}/split.csv"] if PROFILE.name == "full" else [],
-    params:
-        data_dir=PROFILE.data_dir,
     run:
-        from study.data import load_dataset, write_split
+        from study.data import load_dataset
 
         found = {}
         for label, size in PROFILE.datasets:
             cars = load_dataset(PROFILE.dataset, PROFILE.data_dir, label, size)
-            found[f"{label}, {size} px"] = cars.about()
+            found[f"{label}, {size} px"] = {"counts": cars.counts, "source": cars.source, "digest": cars.digest}
             print(f"{cars.name}, {size} px: {cars.counts} images ({cars.source})")
         with open(output[0], "w") as file:
             json.dump(found, file, indent=1)
-        for path in output[1:]:
-            write_split(cars, path)
 
 
 rule train:
     input:
         ancient(DATASET),
-        [] if PROFILE.name == "full" else SOURCES,
+        [] if FULL else SOURCES,
     output:
         f"{RESULTS}/{{run}}.json",
         f"{RESULTS}/{{run}}.csv",
     params:
-        notebook=f"{BUILD}/notebooks/runs/{PROFILE.dataset}/{{run}}.ipynb",
-        checkpoint=f"{BUILD}/checkpoints/{PROFILE.dataset}/{{run}}.npz",
+        notebook=f"{BUILD}/notebooks/runs/{{run}}.ipynb",
+        checkpoint=f"{BUILD}/checkpoints/{{run}}.npz",
         parameters=lambda wildcards: parameters(
-            **PROFILE.runs[wildcards.run].to_dict(),
-            data_dir=PROFILE.data_dir,
-            result=f"{RESULTS}/{wildcards.run}",
+            PROFILE.runs[wildcards.run].model_dump()
+            | {"arm": PROFILE.arms[wildcards.run], "result": f"{RESULTS}/{wildcards.run}"}
         ),
     wildcard_constraints:
-        run="|".join(re.escape(run) for run in PROFILE.runs if not PROFILE.is_finished(run)) or "(?!)",
+        run="|".join(re.escape(run) for run in PROFILE.runs if not FULL or not PROFILE.is_finished(run)) or "(?!)",
     shell:  # One core a run, as many runs as cores: more is done in the hour than with all cores on one run after another.
         "{ONE_CORE} {STUDY} notebook notebooks/05_train.ipynb {params.notebook} {params.parameters}"
         " -p checkpoint {params.checkpoint} && rm -f {params.checkpoint}"
 
 
-rule data:
-    input:
-        DATASET,
-        SOURCES,
-        notebook="notebooks/01_data.ipynb",
-    output:
-        f"{BUILD}/notebooks/01_data.ipynb",
-        [f"{FIGURES}/{name}.png" for name in ("images", "splits", "classes", "duplicates", "augmentation", "rendered_cars")],
-    params:
-        parameters(
-            dataset=PROFILE.dataset,
-            data_dir=PROFILE.data_dir,
-            label=PROFILE.datasets[0][0],
-            image_size=PROFILE.datasets[0][1],
-            figures_dir=FIGURES,
-        ),
-    shell:
-        "{STUDY} notebook {input.notebook} {output[0]} {params}"
-
-
-rule nunes:
-    input:
-        SOURCES,
-        notebook="notebooks/02_nunes.ipynb",
-    output:
-        f"{BUILD}/notebooks/02_nunes.ipynb",
-        f"{FIGURES}/spirals.png",
-    shell:
-        "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
-
-
-rule adasmooth:
-    input:
-        DATASET,
-        SOURCES,
-        notebook="notebooks/03_adasmooth.ipynb",
-    output:
-        f"{BUILD}/notebooks/03_adasmooth.ipynb",
-        [f"{FIGURES}/adasmooth_{name}.png" for name in ("coordinate", "first_step", "ratio", "paths", "frozen")],
-    params:
-        parameters(dataset=PROFILE.dataset, data_dir=PROFILE.data_dir, figures_dir=FIGURES),
-    threads: workflow.cores
-    shell:
-        "{STUDY} notebook {input.notebook} {output[0]} {params}"
-
-
-if PROFILE.name == "full":
-
-    rule mnist:
-        input:
-            SOURCES,
-            notebook="notebooks/04_mnist.ipynb",
-        output:
-            f"{BUILD}/notebooks/04_mnist.ipynb",
-            [f"{FIGURES}/mnist_{name}.png" for name in ("digits", "learning", "mistakes", "confusion")],
-        threads: workflow.cores
-        shell:
-            "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
-
-
-for story, figures in STORIES.items():
+for chapter, (needed, figures, values) in CHAPTERS.items():
 
     rule:
         name:
-            story
+            chapter
         input:
-            RUNS,
+            needed,
             SOURCES,
-            notebook=f"notebooks/{story}.ipynb",
+            notebook=f"notebooks/{chapter}.ipynb",
         output:
-            f"{BUILD}/notebooks/{story}.ipynb",
+            f"{BUILD}/notebooks/{chapter}.ipynb",
             [f"{FIGURES}/{name}.png" for name in figures],
+            [] if chapter == "02_nunes" else f"{FACTS}/{chapter}.csv",
         params:
-            parameters(
-                results_dir=RESULTS,
-                figures_dir=FIGURES,
-                **{"data_dir": PROFILE.data_dir} if story == "10_models" else {},
-            ),
+            parameters(values | {"figures_dir": FIGURES} | ({} if chapter == "02_nunes" else {"facts_dir": FACTS})),
+        threads: workflow.cores if chapter in MANY_CORES else 1
         shell:
             "{STUDY} notebook {input.notebook} {output[0]} {params}"
 
 
-if PROFILE.name == "full":
-    from study import tables  # here: it imports JAX, which the quick profile's plan does not need
-
-    TABLES = [f"data/results/mnist/{cell}.json" for cell in tables.RUNS]
-
-    rule cell_of_the_tables:
-        output:
-            "data/results/mnist/{cell}.json",
-        wildcard_constraints:
-            cell="|".join(re.escape(cell) for cell, path in zip(tables.RUNS, TABLES) if not project_path(path).exists()) or "(?!)",
-        shell:
-            "{ONE_CORE} {STUDY} tables {wildcards.cell} {output}"
-
-    rule tables:
-        input:
-            TABLES,
-            SOURCES,
-            notebook="notebooks/09_tables.ipynb",
-        output:
-            f"{BUILD}/notebooks/09_tables.ipynb",
-            f"{FIGURES}/tables.png",
-        shell:
-            "{STUDY} notebook {input.notebook} {output[0]} -p figures_dir {FIGURES}"
-
-
-# The published timings are of one machine, and stay unless they are deleted.
-if PROFILE.name != "full" or not all(project_path(path).exists() for path in SPEED):
-
-    rule speed:
-        input:
-            SOURCES,
-            notebook="notebooks/11_speed.ipynb",
-        output:
-            SPEED,
-        params:
-            notebook=f"{BUILD}/notebooks/11_speed.ipynb",
-            parameters=parameters(**PROFILE.speed),
-        threads: workflow.cores
-        shell:
-            "{STUDY} notebook {input.notebook} {params.notebook} {params.parameters}"
-            " -p timings {output[0]} -p figures_dir {FIGURES}"
-
-
 rule report:
     input:
-        DATASET,
-        rules.data.output,
-        rules.nunes.output,
-        rules.adasmooth.output,
-        [f"{BUILD}/notebooks/{story}.ipynb" for story in STORIES],
-        [f"{FIGURES}/{name}.png" for figures in STORIES.values() for name in figures],
-        [rules.mnist.output, rules.tables.output] if PROFILE.name == "full" else [],
-        SPEED,
-        RUNS,
-        SOURCES,
-        notebook="notebooks/12_report.ipynb",
+        chapters=[f"{BUILD}/notebooks/{chapter}.ipynb" for chapter in CHAPTERS],
+        frame="notebooks/12_report.ipynb",
+        sources=SOURCES,
     output:
-        f"{BUILD}/notebooks/12_report.ipynb",
         f"{BUILD}/report.html",
-    params:
-        parameters(
-            results_dir=RESULTS,
-            figures_dir=FIGURES,
-            tables_dir="data/results/mnist" if PROFILE.name == "full" else "",
-            dataset_file=DATASET,
-        ),
-    shell:
-        "{STUDY} notebook {input.notebook} {output[0]} {params}"
-        " && {STUDY} html {output[0]} {output[1]} --title 'AdaSmooth and AlexNet, from scratch and measured'"
+    run:
+        from study.report import assemble, export_html
+
+        notebook = assemble(input.frame, input.chapters, published=FULL)
+        export_html(notebook, output[0], "AdaSmooth and AlexNet, from scratch and measured")
+
+
+if FULL:
+
+    rule facts:  # gathered from the notebooks; the README's table is of them
+        input:
+            [f"{FACTS}/{chapter}.csv" for chapter in CHAPTERS if chapter != "02_nunes"],
+        output:
+            "data/results/facts.csv",
+        run:
+            import pandas
+
+            from study.report import update_readme
+
+            pandas.concat(map(pandas.read_csv, input)).to_csv(output[0], index=False)
+            update_readme(project_path("README.md"), output[0])

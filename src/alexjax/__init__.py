@@ -1,23 +1,12 @@
-"""alexjax: AlexNet as pure functions over a pytree (`alexnet`), AdaSmooth for optax (`adasmooth`), and the step that
-trains the one with the other, on one device or many (`training`)."""
+"""alexjax: AlexNet as pure functions over a pytree (`alexnet`), the two small networks of AdaSmooth's paper (`digits`),
+AdaSmooth for optax (`adasmooth`), and the step that trains the one with the other, on one device or many (`training`).
+"""
 
-from alexjax import alexnet, training
+from alexjax import alexnet, digits, training
 from alexjax.adasmooth import (
-    ScaleByAdasmoothDeltaState,
     ScaleByAdasmoothState,
     adasmooth,
     adasmooth_delta,
     scale_by_adasmooth,
     scale_by_adasmooth_delta,
 )
-
-__all__ = [
-    "ScaleByAdasmoothDeltaState",
-    "ScaleByAdasmoothState",
-    "adasmooth",
-    "adasmooth_delta",
-    "alexnet",
-    "scale_by_adasmooth",
-    "scale_by_adasmooth_delta",
-    "training",
-]

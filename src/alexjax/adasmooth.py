@@ -14,12 +14,14 @@ from optax import ScalarOrSchedule
 
 
 class ScaleByAdasmoothState(NamedTuple):
-    """State of `scale_by_adasmooth`."""
+    """State of `scale_by_adasmooth` and `scale_by_adasmooth_delta`."""
 
     count: jax.Array  # shape=(), dtype=int32: steps taken
     displacement: optax.Updates  # like params: s, the sum of the window's updates
     distance: optax.Updates  # like params: n, the sum of their absolute values
     nu: optax.Updates  # like params: v, the average of squared gradients
+    mu: optax.Updates | None = None  # like params: m, the average of gradients; None without momentum
+    delta: optax.Updates | None = None  # like params: u, the average of squared updates; of the Delta form
 
 
 def scale_by_adasmooth(
@@ -30,23 +32,13 @@ def scale_by_adasmooth(
     window: jax.typing.ArrayLike | None = None,
     initial_ratio: jax.typing.ArrayLike = 1.0,
     accumulator_dtype: Any | None = None,
+    beta1: jax.typing.ArrayLike = 0.0,
 ) -> optax.GradientTransformation:
     r"""Rescale updates according to the AdaSmooth algorithm.
 
     The updates are :math:`g_t / \sqrt{v_t + \epsilon}`, not yet multiplied by the learning rate. The learning rate
     is needed all the same, because the effective ratio is measured on the steps that are applied; where it is
-    constant it cancels, under a schedule it does not. See :func:`adasmooth` for the algorithm.
-
-    Args:
-      learning_rate: The learning rate that will be applied to these updates, a number or a schedule.
-      rho1: The fast decay constant, for a coordinate that moves straight on.
-      rho2: The slow decay constant, for one that moves to and fro.
-      eps: A small constant inside the square root.
-      window: The number of steps after which the ratio is measured anew (the steps of an epoch in the paper);
-        `None` for all of training.
-      initial_ratio: The ratio of a coordinate that has not moved in the current window.
-      accumulator_dtype: The dtype of the accumulators; by default that of the parameters, but at least float32,
-        because :math:`1 - 10^{-4}` rounds to 1 in bfloat16.
+    constant it cancels, under a schedule it does not. See :func:`adasmooth` for the algorithm and the arguments.
 
     Returns:
       A :class:`optax.GradientTransformation` object.
@@ -54,24 +46,7 @@ def scale_by_adasmooth(
     Raises:
       ValueError: a constant is known and out of range.
     """
-    _check_constants("adasmooth", rho1, rho2, eps, window, initial_ratio)
-
-    def init_fn(params):
-        return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), *(_zeros(params, accumulator_dtype) for _ in range(3)))
-
-    def update_fn(updates, state, params=None):
-        del params
-        rate = _value(learning_rate, state.count)
-        count = optax.safe_increment(state.count)
-        c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        gradients = _representable(updates, state.nu)
-        nu = _second_moment(gradients, state, c2)
-        scaled = jax.tree.map(lambda g, v: g / jnp.sqrt(v + eps), gradients, nu)
-        displacement, distance = _travel(scaled, state, rate, window, count)
-        scaled = optax.tree.cast_like(scaled, updates)
-        return scaled, ScaleByAdasmoothState(count, displacement, distance, nu)
-
-    return optax.GradientTransformation(init_fn, update_fn)
+    return _scale_by("adasmooth", learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype, beta1)
 
 
 def adasmooth(
@@ -84,6 +59,7 @@ def adasmooth(
     weight_decay: jax.typing.ArrayLike | None = None,
     mask: Any | Callable[[optax.Params], Any] | None = None,
     accumulator_dtype: Any | None = None,
+    beta1: jax.typing.ArrayLike = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The AdaSmooth optimizer.
 
@@ -100,8 +76,8 @@ def adasmooth(
 
     where :math:`s_t` is the sum of the updates :math:`\Delta x` of the current window before step :math:`t` and
     :math:`n_t` the sum of their absolute values, so that the effective ratio :math:`e_t` is 1 on a straight path
-    and near 0 on a zigzag. There is no momentum and no bias correction. With :math:`\rho_1 = \rho_2 = 0.9` it is
-    RMSProp with decay 0.99.
+    and near 0 on a zigzag. There is no momentum (unless `beta1` adds it) and no bias
+    correction. With :math:`\rho_1 = \rho_2 = 0.9` it is RMSProp with decay 0.99.
 
     Where the paper leaves a choice open:
 
@@ -112,18 +88,24 @@ def adasmooth(
       sees the last update of the one before it alone (so its ratio is 1), as the paper's index M = 1 says.
     * A gradient whose square overflows counts as the largest whose square does not, with its own sign.
     * Weight decay is not in the paper. It is decoupled, as in AdamW, and does not enter the ratio.
+    * Momentum is not in the paper. With `beta1` the numerator is Adam's average of gradients with its correction of the
+      bias, :math:`(1 - \beta_1) \sum_i \beta_1^i g_{t-i} / (1 - \beta_1^t)`, so that AdaSmooth and Adam differ in the
+      denominator alone. With 0 it is the paper's rule, and no array is kept for it.
 
     Args:
       learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
-      rho1: The fast decay constant.
-      rho2: The slow decay constant, at least `rho1`.
+      rho1: The fast decay constant, for a coordinate that moves straight on.
+      rho2: The slow decay constant, at least `rho1`, for one that moves to and fro.
       eps: A small constant inside the square root.
-      window: The number of steps in a window, or `None` for all of training.
+      window: The number of steps after which the ratio is measured anew (the steps of an epoch in the paper);
+        `None` for all of training.
       initial_ratio: The ratio of a coordinate that has not moved in the current window.
       weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
       mask: A tree with same structure as (or a prefix of) the params PyTree, or a callable that returns one: where
         to apply the weight decay.
-      accumulator_dtype: The dtype of the accumulators; at least float32 by default.
+      accumulator_dtype: The dtype of the accumulators; by default that of the parameters, but at least float32,
+        because :math:`1 - 10^{-4}` rounds to 1 in bfloat16.
+      beta1: The decay of the average of gradients; 0 for none.
 
     Returns:
       The corresponding :class:`optax.GradientTransformationExtraArgs`.
@@ -150,18 +132,8 @@ def adasmooth(
       Lu, `AdaSmooth: An Adaptive Learning Rate Method based on Effective Ratio
       <https://arxiv.org/abs/2204.00825>`_, 2022
     """
-    constants = (rho1, rho2, eps, window, initial_ratio, accumulator_dtype)
+    constants = (rho1, rho2, eps, window, initial_ratio, accumulator_dtype, beta1)
     return _alias(scale_by_adasmooth(learning_rate, *constants), learning_rate, weight_decay, mask)
-
-
-class ScaleByAdasmoothDeltaState(NamedTuple):
-    """State of `scale_by_adasmooth_delta`."""
-
-    count: jax.Array  # shape=(), dtype=int32: steps taken
-    displacement: optax.Updates  # like params: s, the sum of the window's updates
-    distance: optax.Updates  # like params: n, the sum of their absolute values
-    nu: optax.Updates  # like params: v, the average of squared gradients
-    delta: optax.Updates  # like params: u, the average of squared updates
 
 
 def scale_by_adasmooth_delta(
@@ -184,28 +156,7 @@ def scale_by_adasmooth_delta(
     Raises:
       ValueError: a constant is known and out of range.
     """
-    _check_constants("adasmooth_delta", rho1, rho2, eps, window, initial_ratio)
-
-    def init_fn(params):
-        accumulators = (_zeros(params, accumulator_dtype) for _ in range(4))
-        return ScaleByAdasmoothDeltaState(jnp.zeros([], jnp.int32), *accumulators)
-
-    def update_fn(updates, state, params=None):
-        del params
-        rate = _value(learning_rate, state.count)
-        count = optax.safe_increment(state.count)
-        c2 = _squared_coefficient(state, rho1, rho2, initial_ratio)
-        gradients = _representable(updates, state.nu)
-        nu = _second_moment(gradients, state, c2)
-        scaled = jax.tree.map(lambda g, v, u: g * jnp.sqrt((u + eps) / (v + eps)), gradients, nu, state.delta)
-        delta = jax.tree.map(
-            lambda c2, d, u: (1 - c2) * jnp.square(rate * d).astype(u.dtype) + c2 * u, c2, scaled, state.delta
-        )
-        displacement, distance = _travel(scaled, state, rate, window, count)
-        scaled = optax.tree.cast_like(scaled, updates)
-        return scaled, ScaleByAdasmoothDeltaState(count, displacement, distance, nu, delta)
-
-    return optax.GradientTransformation(init_fn, update_fn)
+    return _scale_by("adasmooth_delta", learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype)
 
 
 def adasmooth_delta(
@@ -238,33 +189,11 @@ def adasmooth_delta(
 
     Args:
       learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
-      rho1: The fast decay constant.
-      rho2: The slow decay constant, at least `rho1`.
+      rho1, rho2, window, initial_ratio, weight_decay, mask, accumulator_dtype: As in :func:`adasmooth`.
       eps: A small constant inside both square roots.
-      window: The number of steps in a window, or `None` for all of training.
-      initial_ratio: The ratio of a coordinate that has not moved in the current window.
-      weight_decay: Strength of the decoupled weight decay, or `None`. It is multiplied with the learning rate.
-      mask: Where to apply the weight decay: a tree or a callable that returns one.
-      accumulator_dtype: The dtype of the accumulators; at least float32 by default.
 
     Returns:
       The corresponding :class:`optax.GradientTransformationExtraArgs`.
-
-    Examples:
-      >>> import jax, jax.numpy as jnp, optax
-      >>> from alexjax import adasmooth_delta
-      >>> def f(x): return jnp.sum(x ** 2)  # simple quadratic function
-      >>> solver = adasmooth_delta(learning_rate=0.5)
-      >>> params = jnp.array([1., 2., 3.])
-      >>> opt_state = solver.init(params)
-      >>> for _ in range(3):
-      ...  grad = jax.grad(f)(params)
-      ...  updates, opt_state = solver.update(grad, opt_state, params)
-      ...  params = optax.apply_updates(params, updates)
-      ...  print('Objective function: {:.4f}'.format(f(params)))
-      Objective function: 13.9880
-      Objective function: 13.9760
-      Objective function: 13.9650
 
     References:
       Lu, `AdaSmooth: An Adaptive Learning Rate Method based on Effective Ratio
@@ -276,40 +205,58 @@ def adasmooth_delta(
     return _alias(scale_by_adasmooth_delta(learning_rate, *constants), learning_rate, weight_decay, mask)
 
 
-def _squared_coefficient(state, rho1, rho2, initial_ratio):
-    """c², from the effective ratio of the past steps."""
+def _scale_by(name, learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype, beta1=0.0):
+    """Both forms: they share the ratio and v, and differ in what stands over the root of v."""
+    _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1)
+    is_delta, has_momentum = name == "adasmooth_delta", not (isinstance(beta1, int | float) and beta1 == 0)
 
-    def leaf(s, n):
+    def init_fn(params):
+        def zeros():
+            return jax.tree.map(lambda p: jnp.zeros_like(p, accumulator_dtype or _at_least_float32(p)), params)
+
+        mu, delta = zeros() if has_momentum else None, zeros() if is_delta else None
+        return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), zeros(), zeros(), zeros(), mu, delta)
+
+    def update_fn(updates, state, params=None):
+        del params
+        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        count, mu, delta = optax.safe_increment(state.count), state.mu, state.delta
+        gradients, c2, nu = _second_moment(updates, state, rho1, rho2, initial_ratio)
+        if is_delta:
+            scaled = jax.tree.map(lambda g, v, u: g * jnp.sqrt((u + eps) / (v + eps)), gradients, nu, delta)
+            delta = jax.tree.map(
+                lambda c2, d, u: (1 - c2) * jnp.square(rate * d).astype(u.dtype) + c2 * u, c2, scaled, delta
+            )
+        elif has_momentum:
+            mu = optax.tree.cast_like(optax.tree.update_moment(gradients, mu, beta1, 1), mu)
+            unbiased = optax.tree.bias_correction(mu, beta1, count)
+            scaled = jax.tree.map(lambda m, v: m / jnp.sqrt(v + eps), unbiased, nu)
+        else:
+            scaled = jax.tree.map(lambda g, v: g / jnp.sqrt(v + eps), gradients, nu)
+        # The sign of the updates is left out of the sums: it does not change the ratio.
+        keep = 1 if window is None else jnp.where(count % window == 0, 0, 1)
+        displacement = jax.tree.map(lambda s, d: (keep * s + rate * d).astype(s.dtype), state.displacement, scaled)
+        distance = jax.tree.map(lambda n, d: (keep * n + jnp.abs(rate * d)).astype(n.dtype), state.distance, scaled)
+        state = ScaleByAdasmoothState(count, displacement, distance, nu, mu, delta)
+        return optax.tree.cast_like(scaled, updates), state
+
+    return optax.GradientTransformation(init_fn, update_fn)
+
+
+def _second_moment(updates, state, rho1, rho2, initial_ratio):
+    """The gradients in the accumulators' dtype, c² from the effective ratio of the past steps, and v with both."""
+
+    def coefficient(s, n):
         ratio = jnp.where(n > 0, jnp.abs(s) / jnp.where(n > 0, n, 1), initial_ratio)
         return jnp.square((rho2 - rho1) * ratio + (1 - rho2)).astype(s.dtype)
 
-    return jax.tree.map(leaf, state.displacement, state.distance)
-
-
-def _representable(updates, nu):
-    """The gradients in the accumulators' dtype, and so that their squares are finite in it."""
-
-    def leaf(g, v):
+    def representable(g, v):  # so that its square is finite
         bound = 0.5 * jnp.finfo(v.dtype).max ** 0.5
         return jnp.clip(jnp.asarray(g, v.dtype), -bound, bound)
 
-    return jax.tree.map(leaf, updates, nu)
-
-
-def _second_moment(gradients, state, c2):
-    """v, the average of squared gradients with this step's coefficient c²."""
-    return jax.tree.map(lambda c2, g, v: c2 * jnp.square(g) + (1 - c2) * v, c2, gradients, state.nu)
-
-
-def _travel(scaled, state, rate, window, count):
-    """The sums s and n of the window in which step `count` lies, this step's update included.
-
-    The sign of the updates is left out: it does not change the ratio.
-    """
-    keep = 1 if window is None else jnp.where(count % window == 0, 0, 1)
-    displacement = jax.tree.map(lambda s, d: (keep * s + rate * d).astype(s.dtype), state.displacement, scaled)
-    distance = jax.tree.map(lambda n, d: (keep * n + jnp.abs(rate * d)).astype(n.dtype), state.distance, scaled)
-    return displacement, distance
+    gradients = jax.tree.map(representable, updates, state.nu)
+    c2 = jax.tree.map(coefficient, state.displacement, state.distance)
+    return gradients, c2, jax.tree.map(lambda c2, g, v: c2 * jnp.square(g) + (1 - c2) * v, c2, gradients, state.nu)
 
 
 def _alias(scale_by, learning_rate, weight_decay, mask):
@@ -317,20 +264,11 @@ def _alias(scale_by, learning_rate, weight_decay, mask):
     return optax.chain(scale_by, *decay, optax.scale_by_learning_rate(learning_rate))
 
 
-def _zeros(params, dtype):
-    """Accumulators like `params`, of `dtype` or at least float32."""
-
-    def leaf(p):
-        return jnp.zeros_like(p, dtype or jnp.promote_types(jnp.result_type(p), jnp.float32))
-
-    return jax.tree.map(leaf, params)
+def _at_least_float32(array):
+    return jnp.promote_types(jnp.result_type(array), jnp.float32)
 
 
-def _value(scalar_or_schedule, count):
-    return scalar_or_schedule(count) if callable(scalar_or_schedule) else scalar_or_schedule
-
-
-def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
+def _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1=0.0):
     """Check what is known now: under `inject_hyperparams` the constants are tracers and pass unseen."""
 
     def known(*values):
@@ -344,3 +282,5 @@ def _check_constants(name, rho1, rho2, eps, window, initial_ratio):
         raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
     if known(initial_ratio) and not 0 <= initial_ratio <= 1:
         raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")
+    if known(beta1) and not 0 <= beta1 < 1:
+        raise ValueError(f"{name}: beta1 must lie in [0, 1), got {beta1}")

@@ -1,7 +1,7 @@
 """nunes: AlexNet's training from scratch, on NumPy alone.
 
 Read it in the order of its imports: `autograd.graph`, `tensor`, `parallel`, `autograd.functional` (common, shapes,
-activations, losses, convolution, winograd, vision, normalisation), `nn` (module, layers, losses), `models`,
+activations, losses, convolution, winograd, vision, normalisation), `nn` (module, layers), `models`,
 `optimizers`, `schedules`.
 """
 

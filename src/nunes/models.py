@@ -1,8 +1,17 @@
 """Networks: `AlexNet`, which reads as the table in its paper, and small ones for digits."""
 
+from functools import partial
+
 import numpy as np
 
 from nunes import Tensor, nn
+
+
+def _makers(seed, dropout):
+    """What makes the convolutions, the linear layers and the dropout of a network, and what draws its weights."""
+    weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+    conv, linear = (partial(layer, generator=weights) for layer in (nn.Conv2d, nn.Linear))
+    return conv, linear, partial(nn.Dropout, dropout, masks), weights
 
 
 class AlexNet(nn.Sequential):
@@ -52,21 +61,12 @@ class AlexNet(nn.Sequential):
             raise ValueError(f"AlexNet: {num_classes=}, {width=} and {groups=} must be positive")
         if initialisation not in ("he", "paper"):
             raise ValueError(f"AlexNet: initialisation must be 'he' or 'paper', got {initialisation!r}")
-        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+        conv, linear, drop, weights = _makers(seed, dropout)
+        norm = partial(nn.LocalResponseNorm, size=5, alpha=1e-4, beta=0.75, k=2.0)
+        norm = norm if local_response_norm else nn.Sequential
 
         def scaled(units):
             return groups * max(1, round(units * width / groups))
-
-        def conv(inputs, outputs, kernel, **options):
-            return nn.Conv2d(inputs, outputs, kernel, **options, generator=weights)
-
-        def norm():
-            return (
-                nn.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0) if local_response_norm else nn.Sequential()
-            )
-
-        def drop():
-            return nn.Dropout(dropout, masks)
 
         c1, c2, c3, c4, c5, hidden = map(scaled, (96, 256, 384, 384, 256, 4096))
         last = (image_size - 35) // 32  # height and width after the last pool: 1, 2, ..., 6 at 227 px
@@ -77,9 +77,9 @@ class AlexNet(nn.Sequential):
             conv4=conv(c3, c4, 3, padding=1, groups=groups), relu4=nn.ReLU(),
             conv5=conv(c4, c5, 3, padding=1, groups=groups), relu5=nn.ReLU(), pool5=nn.MaxPool2d(3, 2),
             flatten=nn.Flatten(),
-            fc6=nn.Linear(last * last * c5, hidden, generator=weights), relu6=nn.ReLU(), drop6=drop(),
-            fc7=nn.Linear(hidden, hidden, generator=weights), relu7=nn.ReLU(), drop7=drop(),
-            fc8=nn.Linear(hidden, num_classes, generator=weights),
+            fc6=linear(last * last * c5, hidden), relu6=nn.ReLU(), drop6=drop(),
+            fc7=linear(hidden, hidden), relu7=nn.ReLU(), drop7=drop(),
+            fc8=linear(hidden, num_classes),
         )  # fmt: skip
         self.image_size = image_size
         if initialisation == "paper":
@@ -90,21 +90,12 @@ class AlexNet(nn.Sequential):
                     parameter.data[...] = 1
 
     def forward(self, images):
-        if images.shape[1:] != (self.image_size, self.image_size, 3):
-            raise ValueError(
-                f"AlexNet: images must be (N, {self.image_size}, {self.image_size}, 3), got {images.shape}"
-            )
-        dtype = self.conv1.weight.dtype
+        size, dtype = self.image_size, self.conv1.weight.dtype
+        if images.shape[1:] != (size, size, 3):
+            raise ValueError(f"AlexNet: images must be (N, {size}, {size}, 3), got {images.shape}")
         if images.dtype != dtype and not images.requires_grad:  # float64 images must not make everything float64
             images = Tensor(images.data.astype(dtype))
         return super().forward(images)
-
-    def reseed_dropout(self, *seed):
-        """Restart the dropout masks from `seed`, so that a resumed training draws what an uninterrupted one does."""
-        generator = np.random.default_rng(seed)
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.generator = generator
 
 
 class LeNet(nn.Sequential):
@@ -118,45 +109,40 @@ class LeNet(nn.Sequential):
     """
 
     def __init__(self, num_classes=10, width=1.0, dropout=0.0, seed=0):
-        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+        conv, linear, drop, _ = _makers(seed, dropout)
         c1, c2, h1, h2 = (max(1, round(units * width)) for units in (6, 16, 120, 84))
         super().__init__(
-            conv1=nn.Conv2d(1, c1, 5, padding=2, generator=weights), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(c1, c2, 5, generator=weights), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2), flatten=nn.Flatten(),
-            fc3=nn.Linear(25 * c2, h1, generator=weights), relu3=nn.ReLU(), drop3=nn.Dropout(dropout, masks),
-            fc4=nn.Linear(h1, h2, generator=weights), relu4=nn.ReLU(), drop4=nn.Dropout(dropout, masks),
-            fc5=nn.Linear(h2, num_classes, generator=weights),
+            conv1=conv(1, c1, 5, padding=2), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+            conv2=conv(c1, c2, 5), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2), flatten=nn.Flatten(),
+            fc3=linear(25 * c2, h1), relu3=nn.ReLU(), drop3=drop(),
+            fc4=linear(h1, h2), relu4=nn.ReLU(), drop4=drop(),
+            fc5=linear(h2, num_classes),
         )  # fmt: skip
 
 
 class MLP(nn.Sequential):
-    """The perceptron of AdaSmooth's experiments (Lu 2022, section 4): F128, dropout 0.5, F10.
+    """The perceptron of AdaSmooth's experiments (Lu 2022, section 4): F128, dropout, F10.
 
     (N, 28, 28, 1) -> (N, 10) logits. `seed` is that of the weights (He normal) and the dropout masks.
     """
 
-    def __init__(self, seed=0):
-        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
-        super().__init__(
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(784, 128, generator=weights), relu1=nn.ReLU(), drop1=nn.Dropout(0.5, masks),
-            fc2=nn.Linear(128, 10, generator=weights),
-        )  # fmt: skip
+    def __init__(self, seed=0, dropout=0.5):
+        _, linear, drop, _ = _makers(seed, dropout)
+        super().__init__(flatten=nn.Flatten(), fc1=linear(784, 128), relu1=nn.ReLU(), drop1=drop(), fc2=linear(128, 10))
 
 
 class CNN(nn.Sequential):
     """The convolutional network of AdaSmooth's experiments (Lu 2022, section 4): C(5×5, 10), max pool 2,
-    C(5×5, 20), max pool 2, dropout 0.5, F50, dropout 0.5, F10; ReLU after each pool and F50.
+    C(5×5, 20), max pool 2, dropout, F50, dropout, F10; ReLU after each pool and F50.
 
     (N, 28, 28, 1) -> (N, 10) logits. `seed` is that of the weights (He normal) and the dropout masks.
     """
 
-    def __init__(self, seed=0):
-        weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
+    def __init__(self, seed=0, dropout=0.5):
+        conv, linear, drop, _ = _makers(seed, dropout)
         super().__init__(
-            conv1=nn.Conv2d(1, 10, 5, generator=weights), pool1=nn.MaxPool2d(2), relu1=nn.ReLU(),
-            conv2=nn.Conv2d(10, 20, 5, generator=weights), pool2=nn.MaxPool2d(2), relu2=nn.ReLU(),
-            drop2=nn.Dropout(0.5, masks), flatten=nn.Flatten(),
-            fc3=nn.Linear(320, 50, generator=weights), relu3=nn.ReLU(), drop3=nn.Dropout(0.5, masks),
-            fc4=nn.Linear(50, 10, generator=weights),
+            conv1=conv(1, 10, 5), pool1=nn.MaxPool2d(2), relu1=nn.ReLU(),
+            conv2=conv(10, 20, 5), pool2=nn.MaxPool2d(2), relu2=nn.ReLU(), drop2=drop(), flatten=nn.Flatten(),
+            fc3=linear(320, 50), relu3=nn.ReLU(), drop3=drop(),
+            fc4=linear(50, 10),
         )  # fmt: skip

@@ -176,14 +176,13 @@ class Adam(Optimizer):
         m ← β1·m + (1 − β1)·g      v ← β2·v + (1 − β2)·g²      x ← x − η·m̂ / (√v̂ + ε)
 
     with m̂ = m / (1 − β1^t) and v̂ = v / (1 − β2^t). To save passes over the memory, the slots hold m / (1 − β1) and
-    v / (1 − β2); all constant factors are gathered in two numbers.
+    v / (1 − β2), and constant factors are gathered. `weight_decay` is decoupled, as in AdamW.
     """
 
     slots = ("m", "v")
-    weight_decay = 0.0
 
-    def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-        super().__init__(parameters, learning_rate, beta1=beta1, beta2=beta2, eps=eps)
+    def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+        super().__init__(parameters, learning_rate, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
     def change(self, rate, x, g, m, v):
         (part,) = temporaries(x, 1)
@@ -207,8 +206,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: besides, x ← x − η·weight_decay·x (Loshchilov & Hutter 2019)."""
 
     def __init__(self, parameters, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2):
-        super().__init__(parameters, learning_rate, beta1, beta2, eps)
-        self.weight_decay = weight_decay
+        super().__init__(parameters, learning_rate, beta1, beta2, eps, weight_decay)
 
 
 class AdaSmooth(Optimizer):
@@ -219,29 +217,28 @@ class AdaSmooth(Optimizer):
         v_t = c_t²·g_t² + (1 − c_t²)·v_{t−1} (eq. 19)
         Δx_t = −η·g_t / √(v_t + ε)
 
-    s = Σ Δx and n = Σ |Δx| run over the steps of the current window, excluding step t itself.
-
-    What the paper leaves open: where n = 0 (at the first step, or if the coordinate has not moved in the current
-    window) the ratio is `initial_ratio`. With 1 the first step is at most 2η; with 0 it would be up to 100η, because
+    s = Σ Δx and n = Σ |Δx| run over the steps of the current window, excluding step t itself. Where n = 0 (the paper
+    does not say) the ratio is `initial_ratio`: with 1 the first step is at most 2η, with 0 it would be up to 100η, for
     v_0 = 0 and then c² = (1 − ρ2)² = 1e-4. Nothing has to be told apart for it: the sums start with a first step of
     `initial_ratio`·TINY and a length of TINY, which any true step drowns.
 
     Args:
         rho1, rho2: the fast and the slow decay constant, ρ1 ≤ ρ2 < 1.
-        eps: ε, inside the root.
-        window: steps after which the sums start anew, from the latest update alone, as at the paper's epochs;
-            None: they run over all of training.
-        initial_ratio: the ratio where no distance has been travelled.
-
-    Raises ValueError if a constant is out of range.
+        window: steps after which the sums start anew, from the latest update alone, as at the paper's epochs, or None.
+        initial_ratio: the ratio where no distance has been travelled, from 0 to 1.
+        beta1: above 0 the numerator is Adam's m̂_t, not the paper's g_t: only the denominator differs from Adam's.
     """
 
     slots = ("s", "n", "v")
     TINY = 1e-30
 
-    def __init__(self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
+    def __init__(
+        self, parameters, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0, beta1=0.0
+    ):
+        self.slots = (*self.slots, "m") if beta1 else self.slots
         constants = {"rho1": rho1, "rho2": rho2, "eps": eps, "window": window, "initial_ratio": initial_ratio}
-        super().__init__(parameters, learning_rate, **constants)
+        super().__init__(parameters, learning_rate, beta1=beta1, **constants)
+        self.require(0 <= beta1 < 1, f"beta1 must lie in [0, 1), got {beta1}")
         self.require(0 <= rho1 <= rho2 < 1, f"needs 0 <= rho1 <= rho2 < 1, got {rho1=} and {rho2=}")
         self.require(eps > 0, f"eps must be positive, got {eps}")
         whole = window is None or (window >= 1 and window == int(window))
@@ -270,9 +267,13 @@ class AdaSmooth(Optimizer):
         n += np.abs(step, out=part)
         return step
 
-    def change(self, rate, x, g, s, n, v):
+    def change(self, rate, x, g, s, n, v, m=None):
         step, part = temporaries(x)
         self.average(g, s, n, v, step, part)
+        if m is not None:  # as in Adam, it holds the average / (1 − β1)
+            m *= self.beta1
+            m += g
+            g, rate = m, rate * (1 - self.beta1) / (1 - self.beta1 ** (self.count + 1))
         return self.travel(normalise(g, v, self.eps, rate, step, part), s, n, part)
 
 
@@ -282,9 +283,8 @@ class AdaSmoothDelta(AdaSmooth):
         Δx_t = −η·√(u_{t−1} + ε) / √(v_t + ε)·g_t
         u_t  = c_t²·u_{t−1} + (1 − c_t²)·Δx_t²
 
-    The paper's formula needs u_t for Δx_t and Δx_t for u_t, and has no ε in the numerator, so that it would never
-    leave zero: we use the previous average and AdaDelta's ε (Zeiler 2012).
-    """
+    The paper's formula is circular, and without an ε in the numerator would never leave zero: we use the previous
+    average and AdaDelta's ε (Zeiler 2012)."""
 
     slots = ("s", "n", "v", "u")
 

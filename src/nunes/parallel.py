@@ -92,11 +92,11 @@ def image_chunks(images, bytes_per_image):
     return slices(images, min(-(-images // 4), CHUNK_BYTES // max(1, bytes_per_image)))
 
 
-def elementwise(function, *arrays):
-    """Call `function(*blocks)` on matching blocks of arrays of one shape, flattened; those it writes into must be
-    contiguous (a block of any other array is a copy)."""
-    flat = [array.reshape(-1) for array in arrays]
-    run(lambda piece: function(*(array[piece] for array in flat)), slices(flat[0].size, BLOCK))
+def elementwise(function, *arrays, row=()):
+    """Call `function(*blocks)` on matching blocks of arrays of one shape, flattened, or to rows of shape `row`; those
+    it writes into must be contiguous (a block of any other array is a copy)."""
+    flat = [array.reshape(-1, *row) for array in arrays]
+    run(lambda piece: function(*(array[piece] for array in flat)), slices(len(flat[0]), BLOCK // math.prod(row)))
 
 
 def matmul(a, b):

@@ -86,36 +86,38 @@ class Tensor:
         backward(self.node or self, gradient)
 
 
-def apply(function, *inputs):
+def apply(function, *inputs, options=(), **named_options):
     """Compute `function.forward` on the inputs' arrays and record it in the graph if any of them needs it.
 
     Inputs that are not tensors are constants; Python numbers take the dtype of the first floating tensor, so that
-    `x * 2.0` stays float32.
+    `x * 2.0` stays float32. An input that is None is left out.
     """
     dtype = next((x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"), None)
 
     def constant(x):
         return Tensor(np.asarray(x, dtype) if dtype and isinstance(x, int | float) else x)
 
-    tensors = tuple(x if isinstance(x, Tensor) else constant(x) for x in inputs)
+    tensors = tuple(x if isinstance(x, Tensor) else constant(x) for x in inputs if x is not None)
     function.needs = tuple(is_recording() and x.requires_grad for x in tensors)
-    output = Tensor(function.forward(*(x.data for x in tensors)))
+    output = Tensor(function.forward(*(x.data for x in tensors), *options, **named_options))
     if any(function.needs):
         output.requires_grad, output.node = True, function
         function.edges = tuple(x.node or x for x in tensors)
     return output
 
 
-def operation(function_class):
-    """The function of tensors that a Function computes: first the arguments of its `forward`, then its options."""
-    arguments_of_forward = [*inspect.signature(function_class.forward).parameters.values()][1:]
-    options_of_class = inspect.signature(function_class).parameters.values()
-    count = len(arguments_of_forward)
+def operation(function_class, like=None):
+    """The function of tensors that a Function computes, with the arguments of its `forward` (or those of `like`)."""
+    parameters = [*inspect.signature(like or function_class().forward).parameters.values()]
+    count = sum(each.kind is each.POSITIONAL_ONLY for each in parameters) or len(parameters)  # of inputs
+    signature = inspect.Signature([each.replace(kind=each.POSITIONAL_OR_KEYWORD) for each in parameters])
 
     def function(*arguments, **options):
-        return apply(function_class(*arguments[count:], **options), *arguments[:count])
+        if len(arguments) < count:  # an input is named, or left out
+            bound = signature.bind(*arguments, **options)
+            arguments, options = bound.args, bound.kwargs
+        return apply(function_class(), *arguments[:count], options=arguments[count:], **options)
 
-    function.__name__ = function.__qualname__ = function_class.__name__.lower()
-    function.__doc__ = function_class.__doc__
-    function.__signature__ = inspect.Signature([*arguments_of_forward, *options_of_class])
+    function.__name__ = function.__qualname__ = getattr(function_class, "name", function_class.__name__.lower())
+    function.__doc__, function.__signature__ = function_class.__doc__, signature
     return function

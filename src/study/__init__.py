@@ -1,7 +1,7 @@
 """study: the experiments on top of `nunes` and `alexjax`.
 
-In reading order: `config` (what a run is), `rendered_cars`, `builders` and `data` (what it learns from), `training`
-(the run), `results` (what it left behind), `benchmark`, `plots`, `report`.
+In reading order: `config` (what a run is), `data` (what it learns from), `optimizers`, `training` (the run), `results`
+(what it left behind), `statistics`, `plots`, `benchmark`, `report`.
 """
 
 from study.config import ConfigError, RunConfig

@@ -1,109 +1,77 @@
-"""What people read: the README's generated parts, what is shown of the data and the machine, and the HTML report."""
+"""What people read: the report, which is the executed notebooks put together and rendered as one page, and the README's
+one generated table."""
 
-import html
-import json
-import os
 import re
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
 
-from study import analysis, findings, tables
-from study.benchmark import targets
-from study.config import PROJECT, ConfigError
-from study.results import load_runs
+from study.config import ConfigError
+from study.results import load_facts
 
-README = PROJECT / "README.md"
-PUBLISHED = PROJECT / "data" / "results" / "stanford_cars"
+ARMS = ("Adam", "AdaSmooth", "AdaSmoothDelta", "RMSProp", "AdaDelta", "SGD")
+MARKED = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
 
 
-def speed_table(speed):
-    """The benchmark's targets and what was measured (Markdown); `speed` as from `load_speed`."""
-    if speed is None:
-        return "Not measured."
-    table = targets(speed)
-    table["measured"] = table.measured.map("{:.2f}".format)
-    repeats, machines = speed["repeat"].max() + 1, " and ".join(speed.machine.unique())
-    text = table.to_markdown(index=False, disable_numparse=True)
-    return f"{text}\n\nRatios of medians of {repeats} interleaved repeats, on {machines}."
+def results_table(facts):
+    """The README's table (Markdown), from {key: Estimate}."""
+    rows = ["| optimizer | test accuracy, % | validation loss | runs |", "|---|---|---|---|"]
+    for arm in ARMS:
+        accuracy, loss = facts[f"body.accuracy.{arm}"], facts[f"body.loss.{arm}"]
+        rows.append(f"| {arm} | {accuracy} | {loss} | {accuracy.n} |")
+    return "\n".join(rows)
 
 
-def dataset_section(path):
-    """What was found in the dataset and what became of it (Markdown), from the file that the workflow writes."""
-    about = next(iter(json.loads(Path(path).read_text()).values()))
-    counts = ", ".join(f"{count:,} {name}" for name, count in about["counts"].items())
-    text = f"Found: {html.escape(about['source'])}. Images: {counts}."
-    if about["outcomes"]:
-        table = pd.Series(about["outcomes"], name="number").sort_values(ascending=False, kind="stable")
-        table = table.rename_axis("photographs").reset_index()
-        text += f"\n\n{table.to_markdown(index=False)}"
-    if about["refused"]:
-        shown = "".join(f"\n- `{html.escape(line)}`" for line in about["refused"][:10])
-        text += f"\n\nRefused{', the first ten' if len(about['refused']) > 10 else ''}:\n{shown}"
-    return text
+def update_readme(readme, facts):
+    """Write the table between the README's markers anew, from a table of facts."""
+    table = results_table(load_facts(facts))
+    text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", readme.read_text())
+    if count != 1:
+        raise ConfigError(f"{readme} must have the markers <!-- results:begin --> and <!-- results:end --> once")
+    readme.write_text(text)
 
 
-def accelerator_table(folder):
-    """JAX on a GPU (Markdown), or that it was not measured and how to."""
-    path = Path(folder) / "accelerator.csv"
-    if not path.exists():
-        return (
-            "JAX's training on a GPU (227 px, float32, tf32 and bfloat16, batches of 128 to 1,024): not measured, "
-            "no GPU was at hand. To measure: `.venv/bin/python -m study accelerator "
-            "data/results/stanford_cars/accelerator.csv`."
-        )
-    table = pd.read_csv(path)
-    devices = f"{table.devices.iloc[0]} × {table.device.iloc[0]}"
-    shown = pd.DataFrame(
-        {
-            "precision": table.precision,
-            "batch": table.batch_size,
-            "images/s": table.images_per_second.map("{:,.0f}".format).replace("nan", "out of memory"),
-            "of a matrix product's speed": table.fraction.map("{:.0%}".format).replace("nan%", "–"),
-        }
-    )
-    return f"JAX's training at 227 px on {devices}:\n\n{shown.to_markdown(index=False, disable_numparse=True)}"
+def assemble(frame, chapters, published):
+    """One notebook of many: the opening of `frame`, a table of contents, the chapters, the conclusion of `frame`.
+
+    Cells tagged `published` interpret the published study, and are left out of a report of other runs; cells tagged
+    `demonstration` say what such a report is, and are left out of the published one. Headings of chapters go one level
+    down.
+
+    Args:
+        frame: path of the notebook with the title; its cells from the one tagged `conclusion` on come last.
+        chapters: paths of executed notebooks, in order.
+        published: whether the runs are those of the published study.
+    """
+
+    def cells(path):
+        notebook = nbformat.read(path, as_version=4)
+        return [cell for cell in notebook.cells if not _tags(cell) & {"demonstration" if published else "published"}]
+
+    frame_cells, body, contents = cells(frame), [], []
+    ends = [index for index, cell in enumerate(frame_cells) if "conclusion" in _tags(cell)]
+    opening, conclusion = frame_cells[: ends[0]], frame_cells[ends[0] :]
+    for path in map(Path, chapters):
+        chapter = cells(path)
+        title = re.match(r"# (.+)", chapter[0].source)[1]
+        contents.append(f"- [{title}](#{path.stem})")
+        for cell in chapter:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(r"^#(?=#* )", "##", cell.source, flags=re.MULTILINE)
+        chapter[0].source = f'<a id="{path.stem}"></a>\n\n{chapter[0].source}'
+        body += chapter
+    table = nbformat.v4.new_markdown_cell("\n".join([*contents, "- [Conclusion](#conclusion)"]))
+    notebook = nbformat.v4.new_notebook(cells=[*opening, table, *body, *conclusion])
+    for index, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{index}"
+    return notebook
 
 
-def load_speed(folder):
-    """The timings of the speed notebook, or None if they were not made."""
-    path = Path(folder) / "speed.csv"
-    return pd.read_csv(path) if path.exists() else None
-
-
-def generated_parts(folder=PUBLISHED):
-    """{marker: Markdown} for the README, from the published runs."""
-    runs, histories = load_runs(folder)
-    table = analysis.comparison_table(runs, histories).to_markdown(index=False, disable_numparse=True)
-    speed = load_speed(folder)
-    mnist = folder.parent / "mnist"
-    found = findings.findings(runs, histories, speed, tables.load(mnist) if mnist.exists() else None)
-    link = "- {} ([run files](data/results/{}), [notebook {}](notebooks/{}.ipynb))".format
-    bullets = "\n".join(
-        link(sentence, os.path.normpath(f"{folder.name}/{runs}"), int(notebook[:2]), notebook)
-        for sentence, runs, notebook in found
-    )
-    return {
-        "answer": f"**{findings.answer(runs)}**",
-        "findings": f"{findings.question(runs)}\n\n{bullets}",
-        "speed": f"{speed_table(speed)}\n\n{accelerator_table(folder)}",
-        "results": f"{table}\n\n{findings.setting(runs)}",
-        "limits": findings.limits(runs),
-    }
-
-
-def update_readme(text, parts):
-    """`text` with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced by `parts[name]`."""
-    for name, content in parts.items():
-        pattern = re.compile(rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)", re.DOTALL)
-        text, count = pattern.subn(lambda match, new=content: f"{match[1]}{new}\n{match[2]}", text)
-        if count != 1:
-            raise ConfigError(f"README.md must have the markers <!-- {name}:begin --> and <!-- {name}:end --> once")
-    return text
+def _tags(cell):
+    return set(cell.metadata.get("tags", []))
 
 
 class MathToMathML(Preprocessor):
@@ -122,12 +90,11 @@ class MathToMathML(Preprocessor):
         return cell, resources
 
 
-def export_html(notebook_path, html_path, title):
-    """Render an executed notebook as one self-contained page, its code left out.
+def export_html(notebook, path, title):
+    """Render a notebook as one self-contained page, its code left out.
 
     Figures are inside as data, formulas are MathML, there is no script, and nothing is loaded from anywhere.
     """
-    notebook = nbformat.read(notebook_path, as_version=4)
     notebook.metadata["title"] = title
     exporter = HTMLExporter(
         template_name="report",
@@ -138,4 +105,4 @@ def export_html(notebook_path, html_path, title):
     )
     exporter.register_preprocessor(MathToMathML, enabled=True)
     page, _ = exporter.from_notebook_node(notebook)
-    Path(html_path).write_text(page)
+    Path(path).write_text(page)

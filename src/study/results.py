@@ -4,9 +4,7 @@ import base64
 import json
 import os
 import platform
-import resource
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from study.config import PROJECT, ConfigError, with_defaults
+from study.config import PROJECT, ConfigError, project_path, recorded
+from study.statistics import Estimate
+
+FACT = Estimate._fields  # the columns of a table of facts, after its key
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,13 @@ class Result:
     summary: dict  # final numbers, versions, machine
     test_labels: np.ndarray | None  # (N,); None if the test split was not evaluated
     test_logits: np.ndarray | None  # (N, num_classes)
-    filters: np.ndarray  # (11, 11, 3, C), the weights of conv1
+    weights: dict  # {"conv1.weight": array, ...}, the trained network
 
-    def save(self, path):
-        """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete."""
+    def save(self, path, arm=""):
+        """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete.
+
+        `arm` is what tables and legends call the run; by default its optimizer.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
@@ -37,7 +41,7 @@ class Result:
             key: None if isinstance(value, float) and not np.isfinite(value) else value
             for key, value in self.summary.items()
         }
-        record = {"config": self.config, "summary": summary}
+        record = {"arm": arm or self.config["optimizer"], "config": self.config, "summary": summary}
         if self.test_logits is not None:
             classes, predictions = self.test_logits.shape[1], self.test_logits.argmax(axis=1)
             if classes <= 64:
@@ -46,7 +50,7 @@ class Result:
                 record["confusion"] = confusion.tolist()
             else:  # in the order of the test split
                 record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
-                record["conv1"] = encode_filters(self.filters)
+                record["conv1"] = encode_filters(self.weights["conv1.weight"])
         write_json(f"{path}.json", record)
 
 
@@ -60,7 +64,7 @@ def write_json(path, record):
 
 
 def encode_filters(weights):
-    """Filters as text, a byte a weight: each filter from its smallest weight (0) to its largest (255)."""
+    """Filters (11, 11, 3, C) as text, a byte a weight: each filter from its smallest weight (0) to its largest (255)."""
     low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
     shades = np.rint(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     return base64.b64encode(shades.tobytes()).decode()
@@ -91,30 +95,39 @@ def describe_machine():
     }
 
 
-def peak_memory():
-    """The most memory that this process has held so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
-
-
 def load_runs(folder):
-    """All runs below a folder.
+    """All runs below a folder (relative to the project's), of groups in folders of their own.
 
     Returns:
-        runs: a DataFrame with a row a run: `run` ("group/name"), `group`, the configuration and the summary.
+        runs: a DataFrame with a row a run: `run` ("group/name"), `group`, `arm`, the configuration and the summary.
         histories: a DataFrame with a row an epoch and run: the history, and the columns of `runs` that identify it.
 
     Raises:
         ConfigError: there are none.
     """
-    folder = Path(folder)
-    rows, tables = [], []
+    folder, rows, tables = project_path(folder), [], []
     for path in sorted(folder.glob("*/*.json")):
         record = json.loads(path.read_text())
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        identity = {"run": name, "group": path.parent.name} | with_defaults(record["config"])
+        name, config = path.relative_to(folder).with_suffix("").as_posix(), recorded(record)
+        identity = {"run": name, "group": path.parent.name, "arm": record.get("arm", config["optimizer"])} | config
         rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
         tables.append(pd.read_csv(path.with_suffix(".csv")).assign(**identity))
     if not rows:
         raise ConfigError(f"no finished runs in {str(folder)!r}; make them with: make report")
     return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
+
+
+def write_facts(facts, folder="", name=""):
+    """{key: Estimate} as a table, written as `folder`/`name`.csv if there is a folder."""
+    columns = {"key": list(facts)} | {field: [getattr(fact, field) for fact in facts.values()] for field in FACT}
+    table = pd.DataFrame(columns)
+    if folder:
+        project_path(folder).mkdir(parents=True, exist_ok=True)
+        table.to_csv(project_path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+    return table
+
+
+def load_facts(path):
+    """{key: Estimate} of a table that `write_facts` wrote."""
+    rows = pd.read_csv(project_path(path), keep_default_na=False, na_values={"low": "", "high": ""})
+    return {row.key: Estimate(*(getattr(row, field) for field in FACT)) for row in rows.itertuples()}

@@ -1,10 +1,52 @@
-"""What the study is judged by (data/PROTOCOL.md): intervals, paired differences, steps to a target, widths."""
+"""What the study is judged by (data/PROTOCOL.md): intervals, paired differences, steps to a target, widths; and how a
+number is written."""
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap, sem, t
 
-TARGET = 1.60  # validation loss
-TOLERANCE = 1.05  # times the best loss: the region of insensitivity
+DIGITS = {  # behind the point; of other units three
+    "%": 1, "points": 1, "% of digits": 2, "points of digits": 2, "steps": 0, "ms": 0, "s": 0, "×": 2, "decades": 2,
+    "numbers": 0, "models": 0,
+}  # fmt: skip
+
+
+class Estimate(NamedTuple):
+    """A number with its 95 % interval (NaN where there is none), as `facts.csv` holds it."""
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    n: int = 1  # how many runs it is of
+    unit: str = ""
+    signed: bool = False  # a difference: written with its sign
+
+    def __str__(self):
+        """The one way in which numbers are written: "−1.7 (−2.7 to −0.6)"; the unit stands beside."""
+        digits = DIGITS.get(self.unit, 3)
+        if self.unit == "%" and self.high - self.low > 1:
+            digits = 0
+        sign = "+" if self.signed else ""
+        value, low, high = (f"{each:{sign},.{digits}f}".replace("-", "−") for each in self[:3])
+        return value if np.isnan(self.low) else f"{value} ({low} to {high})"
+
+    @property
+    def direction(self):
+        """1 or −1 if the interval lies on that side of zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def estimate(values, unit="", signed=False):
+    """The mean of what runs gave, with its interval. (N,) -> Estimate; NaN are left out, shares are made per cent."""
+    values = np.asarray(values, float) * (100 if unit.startswith(("%", "points")) else 1)
+    values = values[np.isfinite(values)]
+    return Estimate(values.mean() if len(values) else np.nan, *interval(values), len(values), unit, signed)
+
+
+def difference(values, unit=""):
+    """The same of differences, which are written with their sign."""
+    return estimate(values, unit, signed=True)
 
 
 def interval(values):
@@ -24,18 +66,16 @@ def interval(values):
     return tuple(bootstrap((values,), np.mean, n_resamples=10_000, method="BCa", rng=0).confidence_interval)
 
 
-def paired(runs, column, optimizer, against="adam"):
-    """The differences `optimizer` − `against` of the runs that share a seed, one backend's and schedule's. -> (N,)
+def paired(runs, column, arm, against="Adam"):
+    """The differences `arm` − `against` of the runs that share a seed. -> a Series by seed, NaN left out
 
-    Raises ValueError if a seed has two runs of an optimizer.
+    Raises ValueError if a seed has two runs of an arm.
     """
-    by_seed = runs.pivot(index="seed", columns="optimizer", values=column)
-    if not {optimizer, against} <= set(by_seed):
-        return np.array([])
-    return (by_seed[optimizer] - by_seed[against]).dropna().to_numpy()
+    by_seed = runs.pivot(index="seed", columns="arm", values=column)
+    return by_seed.reindex(columns=[arm, against]).diff(-1, axis=1)[arm].dropna()
 
 
-def steps_to(history, target=TARGET):
+def steps_to(history, target):
     """The step at which a run's validation loss first reaches `target`, linear between epochs; NaN if it never does."""
     steps, losses = history.step.to_numpy(float), history.val_loss.to_numpy(float)
     reached = np.flatnonzero(losses <= target)

@@ -1,14 +1,14 @@
-"""`train`: one run, from a configuration to its result. The same loop drives both implementations.
+"""`train`: one run, from a configuration to its result. The same loop drives both implementations and every network.
 
 Both start from the same weights and see the same batches in the same order; a backend says how to take a step,
 how to predict, and what its state is.
 """
 
-import contextlib
 import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -18,24 +18,38 @@ from jax.sharding import NamedSharding, PartitionSpec
 from scipy.special import log_softmax, logsumexp
 
 import nunes.autograd.functional as F
-from alexjax import alexnet
+from alexjax import alexnet, digits
 from alexjax.training import data_mesh, initialize_from_environment, replicate, shard, train_step
-from nunes import Tensor, no_grad
-from nunes.models import AlexNet
+from nunes import Tensor, models, no_grad
 from study import data, optimizers
-from study.config import ConfigError, epsilon
-from study.progress import progress_bar
-from study.results import Result, describe_machine, peak_memory
+from study.config import ConfigError
+from study.results import Result, describe_machine
+
+try:
+    from tqdm import tqdm
+except ImportError:  # a bare machine
+
+    def tqdm(**_):
+        return SimpleNamespace(update=lambda: None, clear=lambda: None, close=lambda: None)
+
+
+APPLY = {"alexnet": alexnet.apply, "cnn": digits.apply, "mlp": digits.apply}
+
+
+def build(config, num_classes):
+    """The network of a run in nunes, with its initial weights, from which both implementations start."""
+    if config.network == "alexnet":
+        return models.AlexNet(num_classes, config.image_size, config.width, dropout=config.dropout, seed=config.seed)
+    return {"cnn": models.CNN, "mlp": models.MLP}[config.network](config.seed, config.dropout)
 
 
 class NumpyBackend:
-    """AlexNet and its optimizer in nunes."""
+    """The network and its optimizer in nunes."""
 
     saves = True
 
     def __init__(self, config, num_classes, steps_per_epoch):
-        self.config = config
-        self.model = AlexNet(num_classes, config.image_size, config.width, dropout=config.dropout, seed=config.seed)
+        self.config, self.model = config, build(config, num_classes)
         self.optimizer = optimizers.in_nunes(config, self.model.parameters(), steps_per_epoch)
 
     def step(self, images, labels):
@@ -58,40 +72,38 @@ class NumpyBackend:
         names = enumerate(self.model.state_dict())
         return {name.split(".")[0]: [state[f"{key}.{i}"] for key in "snv"] for i, name in names if "weight" in name}
 
-    def filters(self):
-        """The weights of conv1. -> (11, 11, 3, C)"""
-        return self.model.state_dict()["conv1.weight"]
+    def weights(self):
+        """All parameters, as {"conv1.weight": array, ...}."""
+        return self.model.state_dict()
 
     def predict(self, images):
-        """(N, S, S, 3) -> (N, num_classes) logits"""
+        """(N, S, S, C) -> (N, num_classes) logits"""
         with no_grad():
             return self.model.eval()(Tensor(images)).numpy()
 
     def state(self):
-        """All that a later step depends on, as {name: array}."""
-        return self.model.state_dict() | {f"optimizer/{k}": v for k, v in self.optimizer.state_dict().items()}
+        """All that a later step depends on, as a pytree of arrays."""
+        return self.model.state_dict(), self.optimizer.state_dict()
 
     def restore(self, state):
-        of_optimizer = {k.removeprefix("optimizer/"): v for k, v in state.items() if k.startswith("optimizer/")}
-        self.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("optimizer/")})
-        self.optimizer.load_state_dict(of_optimizer)
+        self.model.load_state_dict(state[0])
+        self.optimizer.load_state_dict(state[1])
 
 
 class JaxBackend:
-    """AlexNet in alexjax, its optimizer in optax, on all devices that there are."""
+    """The network in alexjax, its optimizer in optax, on all devices that there are."""
 
     def __init__(self, config, num_classes, steps_per_epoch):
         self.config, self.mesh = config, data_mesh()
         self.saves = jax.process_index() == 0  # of several machines, one
         if config.batch_size % self.mesh.size:
             raise ConfigError(f"batch_size {config.batch_size} cannot be shared evenly by {self.mesh.size} devices")
-        self.optimizer = optimizers.in_optax(config, steps_per_epoch)
-        start = AlexNet(num_classes, config.image_size, config.width, seed=config.seed)  # as NumpyBackend's
-        params = alexnet.from_state_dict(start.state_dict())
+        self.optimizer, apply = optimizers.in_optax(config, steps_per_epoch), APPLY[config.network]
+        params = alexnet.from_state_dict(build(config, num_classes).state_dict())
         self.params, self.optimizer_state = replicate(self.mesh, (params, self.optimizer.init(params)))
         self.count = 0
-        self._step = train_step(self.optimizer, config.label_smoothing, dropout=config.dropout)
-        self._apply = jax.jit(alexnet.apply, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        self._step = train_step(self.optimizer, config.label_smoothing, apply, dropout=config.dropout)
+        self._apply = jax.jit(apply, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
 
     def step(self, images, labels):
         """One step of training; returns the loss of the batch, still being computed."""
@@ -108,22 +120,22 @@ class JaxBackend:
             return {}
         return {layer: [np.asarray(tree[layer]["weight"]) for tree in trees] for layer in trees[0]}
 
-    def filters(self):
-        return np.asarray(self.params["conv1"]["weight"])
+    def weights(self):
+        """As NumpyBackend's."""
+        layers = self.params.items()
+        return {f"{layer}.{kind}": np.asarray(array) for layer, arrays in layers for kind, array in arrays.items()}
 
     def predict(self, images):
-        """(N, S, S, 3) -> (N, num_classes) logits"""
+        """(N, S, S, C) -> (N, num_classes) logits"""
         return np.asarray(self._apply(self.params, shard(self.mesh, images)))
 
     def state(self):
-        leaves = jax.tree.leaves((self.params, self.optimizer_state))
-        return {"count": np.asarray(self.count)} | {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+        """As NumpyBackend's."""
+        return self.params, self.optimizer_state, np.asarray(self.count)
 
     def restore(self, state):
-        structure = jax.tree.structure((self.params, self.optimizer_state))
-        leaves = [state[f"leaf{i}"] for i in range(structure.num_leaves)]
-        self.params, self.optimizer_state = replicate(self.mesh, jax.tree.unflatten(structure, leaves))
-        self.count = int(state["count"])
+        self.params, self.optimizer_state = replicate(self.mesh, state[:2])
+        self.count = int(state[2])
 
 
 BACKENDS = {"numpy": NumpyBackend, "jax": JaxBackend}
@@ -175,7 +187,7 @@ def train(config, checkpoint=None):
     """
     if config.backend == "jax":
         initialize_from_environment()
-    dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size)
+    dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size, config.split_seed)
     if len(dataset.train) < config.batch_size:
         raise ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
     mean, std = data.normalisation(dataset.train.images)
@@ -192,31 +204,21 @@ def train(config, checkpoint=None):
     identity = {"config": config.to_dict(), "digest": dataset.digest}
     rows = _restore(checkpoint, identity, backend)
     diverged = False
-    progress = progress_bar(config.epochs * steps_per_epoch, len(rows) * steps_per_epoch)
+    distortion = {"zoom": config.zoom, "colour": config.colour}
+    total, done = config.epochs * steps_per_epoch, len(rows) * steps_per_epoch
+    progress = tqdm(total=total, initial=done, unit="step", disable=None)  # shown where somebody watches
     for epoch in range(len(rows), config.epochs):
-        start, losses = time.perf_counter(), []
-        for images, labels in data.batches(
-            dataset.train, config.image_size, config.batch_size, config.seed, epoch, config.augment,
-            zoom=config.zoom, colour=config.colour,
-        ):  # fmt: skip
+        start, losses, order = time.perf_counter(), [], (config.batch_size, config.seed, epoch)
+        for images, labels in data.batches(dataset.train, config.image_size, *order, config.augment, **distortion):
             if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
-                inside = inside_adasmooth(backend, epsilon(config))
+                inside = inside_adasmooth(backend, config.eps)
             losses.append(backend.step(normalise(images), labels))
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start  # of training in this epoch, without evaluation
         val_loss, val_accuracy, _ = judge(dataset.validation)
-        rows.append(
-            {
-                "epoch": epoch + 1,
-                "step": (epoch + 1) * steps_per_epoch,
-                "train_loss": losses.mean(),
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "seconds": seconds,  # of training in this epoch, without evaluation
-                **inside,
-            }
-        )
+        row = {"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, "train_loss": losses.mean()}
+        rows.append(row | {"val_loss": val_loss, "val_accuracy": val_accuracy, "seconds": seconds} | inside)
         progress.clear()
         print(
             f"epoch {epoch + 1:3d}/{config.epochs}: train loss {losses.mean():.4f}, validation loss {val_loss:.4f}, "
@@ -229,8 +231,7 @@ def train(config, checkpoint=None):
         _save(checkpoint, identity, backend, rows)
     progress.close()
 
-    history = pd.DataFrame(rows)
-    tested, labels, logits = {}, None, None
+    history, tested, labels, logits = pd.DataFrame(rows), {}, None, None
     if config.test:
         loss, accuracy, logits = judge(dataset.test, config.views)
         labels = dataset.test.labels
@@ -238,23 +239,19 @@ def train(config, checkpoint=None):
         if logits.shape[1] > 10:
             best_five = np.argpartition(logits, -5, axis=1)[:, -5:]
             tested["test_top5"] = float((best_five == labels[:, None]).any(axis=1).mean())
-    # The first epoch holds compilation and warming up; the others tell the speed.
-    typical = history.seconds[1:].median() if len(history) > 1 else history.seconds[0]
     summary = {
         **tested,
         **{name: float(rows[-1][name]) for name in ("val_loss", "val_accuracy", "train_loss")},
         "diverged": diverged,
         "steps": rows[-1]["step"],
         "seconds": float(history.seconds.sum()),
-        "images_per_second": float(steps_per_epoch * config.batch_size / typical),
         "counts": dataset.counts,
         "class_names": dataset.class_names,
         "source": dataset.source,
         "digest": dataset.digest,
         **machine,
-        "peak_memory_mb": peak_memory(),
     }
-    return Result(config.to_dict(), history, summary, labels, logits, backend.filters())
+    return Result(config.to_dict(), history, summary, labels, logits, backend.weights())
 
 
 def _save(checkpoint, identity, backend, rows):
@@ -263,9 +260,9 @@ def _save(checkpoint, identity, backend, rows):
         return
     checkpoint = Path(checkpoint)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    about = json.dumps(identity | {"rows": rows}, default=float)
+    about = np.array(json.dumps(identity | {"rows": rows}, default=float))
     partial = checkpoint.with_suffix(".partial.npz")
-    np.savez(partial, about=np.array(about), **backend.state())
+    np.savez(partial, about, *map(np.asarray, jax.tree.leaves(backend.state())))
     os.replace(partial, checkpoint)
 
 
@@ -273,11 +270,12 @@ def _restore(checkpoint, identity, backend):
     """Restore a checkpoint of the same configuration and data, if there is one; returns the finished epochs' rows."""
     if checkpoint is None or not Path(checkpoint).exists():
         return []
-    with np.load(checkpoint, allow_pickle=False) as arrays:
-        about = json.loads(str(arrays["about"]))
-        if {key: about.get(key) for key in identity} == identity:
-            with contextlib.suppress(KeyError, ValueError):  # of an older version of this code
-                backend.restore({name: arrays[name] for name in arrays.files if name != "about"})
-                return about["rows"]
+    with np.load(checkpoint, allow_pickle=False) as arrays:  # read whole before anything is assigned
+        about, *leaves = (arrays[f"arr_{index}"] for index in range(len(arrays.files)))
+    about, (ours, structure) = json.loads(str(about)), jax.tree.flatten(backend.state())
+    fits = [np.shape(leaf) for leaf in leaves] == [np.shape(leaf) for leaf in ours]
+    if fits and {key: about.get(key) for key in identity} == identity:
+        backend.restore(jax.tree.unflatten(structure, leaves))
+        return about["rows"]
     print(f"the checkpoint {checkpoint} is of another run; starting anew", flush=True)
     return []

@@ -1,5 +1,6 @@
 """RunConfig, the notebooks' parameters, the profiles: what is accepted, and what the refusals say."""
 
+import ast
 import json
 
 import pytest
@@ -13,24 +14,35 @@ from study.config import ConfigError, RunConfig, load_profile
     [
         (
             {"optimizer": "adasmoth"},
-            "unknown optimizer 'adasmoth'; did you mean 'adasmooth'? (choices: adadelta, adam, adasmooth",
+            "unknown optimizer 'adasmoth'; did you mean 'adasmooth'? (choices: adadelta, adagrad, adam, adasmooth",
         ),
         ({"backend": "torch"}, "unknown backend 'torch' (choices: jax, numpy)"),
-        ({"label": "colour"}, "unknown label 'colour' (choices: body, make, model)"),
-        ({"dataset": "cifar"}, "unknown dataset 'cifar' (choices: rendered_cars, stanford_cars)"),
-        ({"image_size": 224}, "AlexNet cannot take image_size 224 (choices: 67, 99, 131, 163, 195, 227)"),
-        ({"epochs": 0}, "epochs must be positive, got 0"),
-        ({"learning_rate": -1}, "learning_rate must be positive, got -1.0"),
-        ({"learning_rate": "fast"}, "learning_rate must be of type float, got 'fast'"),
-        ({"epochs": 2.5}, "epochs must be of type int, got 2.5"),
+        ({"label": "colour"}, "unknown label 'colour' (choices: body, digit, make, model)"),
+        ({"dataset": "cifar"}, "unknown dataset 'cifar' (choices: mnist, rendered_cars, stanford_cars)"),
+        ({"image_size": 224}, "unknown image_size of rendered_cars 224 (choices: 67, 99, 131, 163, 195, 227)"),
+        ({"epochs": 0}, "epochs must be greater than 0, got 0"),
+        ({"learning_rate": -1}, "learning_rate must be greater than 0, got -1"),
+        ({"learning_rate": "fast"}, "learning_rate must be a valid number, got 'fast'"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan"),
+        ({"epochs": 2.5}, "epochs must be a valid integer, got 2.5"),
+        ({"epochs": True}, "epochs must be a valid integer, got True"),
         ({"rho1": 0.9, "rho2": 0.5}, "rho1 must not exceed rho2, got 0.9 and 0.5"),
-        ({"rho2": 1}, "rho2 must lie in [0, 1), got 1.0"),
-        ({"zoom": 0}, "zoom must lie in (0, 1] and colour in [0, 1], got 0.0 and 0.0"),
+        ({"rho2": 1}, "rho2 must be less than 1, got 1"),
+        ({"beta1": -0.5}, "beta1 must be greater than or equal to 0, got -0.5"),
+        ({"zoom": 0}, "zoom must be greater than 0, got 0"),
+        ({"zoom": 1.5}, "zoom must be less than or equal to 1, got 1.5"),
         ({"colour": 0.2, "augment": False}, "zoom and colour are parts of the augmentation, which is off"),
-        ({"views": 5}, "views must be 1 or 10, got 5"),
-        ({"label": "make"}, "rendered_cars has only the label 'body', got 'make'"),
+        ({"views": 5}, "unknown views 5 (choices: 1, 10)"),
+        ({"label": "make"}, "unknown label of rendered_cars 'make' (choices: body)"),
         ({"data_dir": "cars"}, "for photographs set dataset to 'stanford_cars'"),
-        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"seed": -1}, "seed must be greater than or equal to 0, got -1"),
+        ({"window": "0"}, "unknown window '0' (choices: epoch, training, a number of steps)"),
+        ({"network": "cnn"}, "unknown network of rendered_cars 'cnn' (choices: alexnet)"),
+        ({"dataset": "mnist"}, "unknown network of mnist 'alexnet' (choices: cnn, mlp)"),
+        ({"dataset": "mnist", "network": "mlp", "image_size": 99}, "unknown image_size of mnist 99 (choices: 28)"),
+        ({"optimizer": ["adam"]}, "unknown optimizer ['adam'] (choices: adadelta"),
+        ({"epochs": None}, "epochs must be a valid integer, got None"),
+        ({"optimzer": "adam"}, "unknown parameter 'optimzer'; did you mean 'optimizer'? (choices: "),
     ],
 )
 def test_mistakes_are_named_in_one_line(given, message):
@@ -42,6 +54,33 @@ def test_mistakes_are_named_in_one_line(given, message):
 
 def test_whole_numbers_may_stand_for_fractions():
     assert RunConfig(width=1).width == 1.0
+    assert RunConfig(window=10).window == "10"  # as papermill reads it
+
+
+def test_what_is_left_open_is_the_optimizers_own():
+    assert [RunConfig(optimizer=name).beta1 for name in ("adam", "sgd", "adasmooth", "rmsprop")] == [0.9, 0.9, 0, 0]
+    assert [RunConfig(optimizer=name).eps for name in ("adam", "adasmooth", "adagrad")] == [1e-8, 1e-6, 1e-7]
+    assert RunConfig(optimizer="adam", beta1=0.0, eps=1e-4).replace(seed=3).beta1 == 0
+    digits = RunConfig(dataset="mnist", network="cnn")
+    assert (digits.label, digits.image_size, digits.augment) == ("digit", 28, False)
+
+
+def test_the_notebooks_parameters_are_the_fields_with_their_defaults():
+    import papermill
+
+    found = papermill.inspect_notebook(str(config.PROJECT / "notebooks" / "05_train.ipynb"))
+    defaults = {name: field.default for name, field in RunConfig.model_fields.items()}
+    assert {name: ast.literal_eval(each["default"]) for name, each in found.items() if name in defaults} == defaults
+    assert set(found) - set(defaults) == {"arm", "result", "checkpoint"}
+
+
+def test_a_run_file_of_before_is_read():
+    """Before there were networks and momentum, `eps` 0 stood for the optimizer's own, and Adam's beta1 beside AdaSmooth."""
+    old = {"dataset": "stanford_cars", "optimizer": "adasmooth", "beta1": 0.9, "eps": 0.0}
+    read = config.recorded({"config": old})
+    assert (read["beta1"], read["eps"], read["network"], read["split_seed"]) == (0.0, 1e-6, "alexnet", -1)
+    assert config.recorded({"config": old | {"optimizer": "adam"}})["beta1"] == 0.9
+    assert config.recorded({"arm": "AdaSmooth with momentum", "config": old})["beta1"] == 0.9
 
 
 def test_a_notebooks_parameters():
@@ -71,7 +110,23 @@ def test_the_quick_profile():
         (backend, optimizer) for backend in ("numpy", "jax") for optimizer in ("adam", "adasmooth")
     }
     assert {run.dataset for run in profile.runs.values()} == {"rendered_cars"}
-    assert profile.results.parts[:2] == profile.figures.parts[:2] == ("build", "quick")
+    assert {folder.parts[:2] for folder in profile.folders} == {("build", "quick")}
+    assert set(profile.arms.values()) == {"Adam", "AdaSmooth"}
+
+
+def test_arms_are_declared_or_what_varies(tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(
+        "mine: {dataset: rendered_cars, speed: {}, runs: {a: [{epochs: 3, grid: {learning_rate: [0.1], seed: [0, 1]}},"
+        " {arm: two, epochs: 4, cases: [{optimizer: adam}]}]}}\n"
+    )
+    monkeypatch.setattr(config, "PROJECT", tmp_path)
+    profile = load_profile("mine")
+    assert profile.arms == {
+        "rendered_cars/a/adasmooth-lr0.1-seed0": "adasmooth, lr0.1",
+        "rendered_cars/a/adasmooth-lr0.1-seed1": "adasmooth, lr0.1",
+        "rendered_cars/a/adam": "two",
+    }
+    assert profile.runs["rendered_cars/a/adam"].epochs == 4
 
 
 def test_profiles_mistakes(tmp_path, monkeypatch):

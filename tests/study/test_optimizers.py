@@ -11,8 +11,9 @@ from study.optimizers import in_nunes, in_optax
 
 CHANGES = {  # of each constant that an optimizer has, a value that is not its default
     "adadelta": {"rho": 0.5, "eps": 1e-2},
+    "adagrad": {"eps": 1e-2},
     "adam": {"beta1": 0.5, "beta2": 0.9, "eps": 1e-2},
-    "adasmooth": {"rho1": 0.2, "rho2": 0.7, "eps": 1e-2, "window": "3", "learning_rate": 0.02},
+    "adasmooth": {"rho1": 0.2, "rho2": 0.7, "eps": 1e-2, "window": "3", "learning_rate": 0.02, "beta1": 0.9},
     "adasmooth_delta": {"rho1": 0.2, "rho2": 0.7, "eps": 1e-2, "window": "epoch"},
     "rmsprop": {"rho": 0.5, "eps": 1e-2},
     "sgd": {"beta1": 0.5, "schedule": "cosine"},
@@ -43,7 +44,7 @@ def in_jax(config):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_both_implementations_take_every_constant(name):
-    start = {"optimizer": name, "learning_rate": 0.05}
+    start = {"optimizer": name, "learning_rate": 0.05, "schedule": "constant"}
     before = in_numpy(RunConfig(**start))
     np.testing.assert_allclose(in_jax(RunConfig(**start)), before, rtol=1e-6)
     for key, value in CHANGES[name].items():

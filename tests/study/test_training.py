@@ -12,19 +12,20 @@ from study import data, train, training
 from study.config import OPTIMIZERS, ConfigError, RunConfig
 from study.results import decode_filters, load_runs
 
-CONFIG = RunConfig(width=0.1, batch_size=16, epochs=2, learning_rate=1e-3)
+CONFIG = RunConfig(width=0.1, batch_size=16, epochs=2, learning_rate=1e-3, schedule="constant", dropout=0.5)
 
 
 @pytest.fixture(autouse=True)
 def tiny_dataset(monkeypatch):
     """96 noisy pictures of three classes that differ in brightness."""
 
-    def load(name, data_dir=None, label="body", image_size=67):
+    def load(name, data_dir=None, label="body", image_size=67, split_seed=-1):
         generator = np.random.default_rng(0)
+        shape = (28, 28, 1) if name == "mnist" else (75, 75, 3)
 
         def split(count):
             labels = np.arange(count) % 3
-            images = generator.integers(0, 120, (count, 75, 75, 3)) + 60 * labels[:, None, None, None]
+            images = generator.integers(0, 120, (count, *shape)) + 60 * labels[:, None, None, None]
             return data.Split(images.astype(np.uint8), labels)
 
         return data.Dataset(name, label, image_size, ["a", "b", "c"], split(96), split(21), split(30), "made up", "0")
@@ -34,7 +35,7 @@ def tiny_dataset(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["numpy", "jax"])
 def test_it_learns_repeats_and_resumes(backend, tmp_path, monkeypatch):
-    config = dataclasses.replace(CONFIG, backend=backend, epochs=4)
+    config = CONFIG.replace(backend=backend, epochs=4)
     whole = train(config)
     assert whole.history.epoch.tolist() == [1, 2, 3, 4]
     assert whole.history.train_loss.iloc[-1] < whole.history.train_loss.iloc[0]
@@ -57,16 +58,21 @@ def test_it_learns_repeats_and_resumes(backend, tmp_path, monkeypatch):
     assert resumed.summary["test_loss"] == whole.summary["test_loss"]
     assert [path.name for path in checkpoint.parent.iterdir()] == ["run.npz"]
     # A checkpoint of another configuration is not continued.
-    other = dataclasses.replace(config, seed=1, epochs=1)
+    other = config.replace(seed=1, epochs=1)
     assert train(other, checkpoint).history.train_loss[0] == train(other).history.train_loss[0]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_both_backends_follow_one_path(optimizer):
+@pytest.mark.parametrize(
+    ("network", "optimizer", "beta1"),
+    [("alexnet", name, -1) for name in OPTIMIZERS]
+    + [("alexnet", "adasmooth", 0.9), ("cnn", "adasmooth", 0), ("mlp", "adam", 0.9)],
+)
+def test_both_backends_follow_one_path(network, optimizer, beta1):
     rate = {"adasmooth_delta": 0.5, "sgd": 1e-2}.get(optimizer, 1e-3)
-    config = dataclasses.replace(CONFIG, optimizer=optimizer, dropout=0.0, learning_rate=rate, schedule="cosine")
+    kind = {"dataset": "rendered_cars" if network == "alexnet" else "mnist", "network": network}
+    config = RunConfig(**kind, optimizer=optimizer, beta1=beta1, learning_rate=rate, width=0.1, batch_size=16, epochs=2)
     ours = train(config)
-    theirs = train(dataclasses.replace(config, backend="jax"))
+    theirs = train(config.replace(backend="jax"))
     np.testing.assert_allclose(ours.history.train_loss, theirs.history.train_loss, rtol=1e-3)
     np.testing.assert_allclose(ours.history.val_loss, theirs.history.val_loss, rtol=1e-3)
 
@@ -83,14 +89,14 @@ def test_seed_and_epoch_decide_the_order_of_the_batches(monkeypatch):
 
     monkeypatch.setattr(training.data, "batches", spy)
     for seed, backend in ((0, "numpy"), (1, "numpy"), (0, "jax")):
-        config = dataclasses.replace(CONFIG, seed=seed, backend=backend)
+        config = CONFIG.replace(seed=seed, backend=backend)
         train(config)
     assert orders[0][:2] == orders[0][2:]  # the same for both backends
     assert len({*orders[0], *orders[1]}) == 4  # other in every epoch and for every seed
 
 
 def test_a_diverged_run_is_kept_and_marked(tmp_path):
-    result = train(dataclasses.replace(CONFIG, optimizer="sgd", learning_rate=1e6))
+    result = train(CONFIG.replace(optimizer="sgd", learning_rate=1e6))
     assert result.summary["diverged"]
     assert len(result.history) == 1
     for loss in (float("nan"), float("inf")):
@@ -100,9 +106,10 @@ def test_a_diverged_run_is_kept_and_marked(tmp_path):
 
 
 def test_results_are_written_and_read(tmp_path):
-    result = train(dataclasses.replace(CONFIG, epochs=1))
-    result.save(tmp_path / "group" / "run")
+    result = train(CONFIG.replace(epochs=1))
+    result.save(tmp_path / "group" / "run", "an arm")
     runs, histories = load_runs(tmp_path)
+    assert runs.arm.tolist() == histories.arm.tolist() == ["an arm"]
     assert runs.run.tolist() == ["group/run"]
     assert runs.group.tolist() == ["group"]
     assert runs.test_accuracy[0] == result.summary["test_accuracy"]
@@ -120,7 +127,7 @@ def test_a_run_that_tunes_never_sees_the_test_images(tmp_path, monkeypatch):
 
     seen, evaluate = [], training.evaluate
     monkeypatch.setattr(training, "evaluate", lambda *args: seen.append(args[1]) or evaluate(*args))
-    result = train(dataclasses.replace(CONFIG, epochs=2, test=False))
+    result = train(CONFIG.replace(epochs=2, test=False))
     assert len(seen) == 2  # validation, after each epoch
     assert seen[0] is seen[1]
     result.save(tmp_path / "group" / "run")
@@ -152,23 +159,23 @@ def test_predictions_are_averaged_over_the_views(generator):
 
 
 def test_with_many_classes_the_predictions_are_kept(tmp_path):
-    result = train(dataclasses.replace(CONFIG, epochs=1))
+    result = train(CONFIG.replace(epochs=1))
     generator = np.random.default_rng(0)
     logits, labels = generator.standard_normal((30, 70)), generator.integers(0, 70, 30)
     dataclasses.replace(result, test_labels=labels, test_logits=logits).save(tmp_path / "run")
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["test_labels"] == labels.tolist()
     assert record["predictions"] == logits.argmax(axis=1).tolist()
-    filters = decode_filters(record["conv1"])
-    assert filters.shape == (result.filters.shape[3], 11, 11, 3)
-    for image, weights in zip(filters, np.moveaxis(result.filters, 3, 0), strict=True):
+    filters, conv1 = decode_filters(record["conv1"]), result.weights["conv1.weight"]
+    assert filters.shape == (conv1.shape[3], 11, 11, 3)
+    for image, weights in zip(filters, np.moveaxis(conv1, 3, 0), strict=True):
         assert (image.min(), image.max()) == (0, 255)
         assert np.corrcoef(image.ravel(), weights.ravel())[0, 1] > 0.999
 
 
 def test_adasmooths_inside_is_recorded():
     for backend in ("numpy", "jax"):
-        config = dataclasses.replace(CONFIG, backend=backend, optimizer="adasmooth", window="epoch", epochs=2)
+        config = CONFIG.replace(backend=backend, optimizer="adasmooth", window="epoch", epochs=2)
         history = train(config).history
         assert history.filter(regex="^(ratio|floor)_(conv[1-5]|fc[6-8])$").shape == (2, 16)
         ratios = history.filter(like="ratio_").to_numpy()
@@ -178,7 +185,7 @@ def test_adasmooths_inside_is_recorded():
 
 def test_a_machine_without_git_keeps_its_results(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert train(dataclasses.replace(CONFIG, epochs=1)).summary["git_commit"] is None
+    assert train(CONFIG.replace(epochs=1)).summary["git_commit"] is None
 
 
 def test_a_bare_machine_can_train():
@@ -192,7 +199,7 @@ def test_a_bare_machine_can_train():
 
 def test_too_large_a_batch_is_named():
     with pytest.raises(ConfigError, match="batch_size 128 is larger than the 96 training images"):
-        train(dataclasses.replace(CONFIG, batch_size=128))
+        train(CONFIG.replace(batch_size=128))
 
 
 def test_a_run_compiles_its_step_and_its_prediction_once(monkeypatch):
@@ -204,6 +211,6 @@ def test_a_run_compiles_its_step_and_its_prediction_once(monkeypatch):
             backends.append(self)
 
     monkeypatch.setitem(training.BACKENDS, "jax", Watched)
-    train(dataclasses.replace(CONFIG, backend="jax", schedule="cosine", window="epoch"))
+    train(CONFIG.replace(backend="jax", schedule="cosine", window="epoch"))
     assert backends[0].count > 3
     assert (backends[0]._step._cache_size(), backends[0]._apply._cache_size()) == (1, 1)

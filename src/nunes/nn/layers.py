@@ -1,4 +1,4 @@
-"""Layers: the parameters and options of an operation, kept in one object."""
+"""Layers and losses: the parameters and options of an operation, kept in one object."""
 
 import numpy as np
 
@@ -45,11 +45,6 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
 
-MaxPool2d = module_of("MaxPool2d", F.max_pool2d)
-AvgPool2d = module_of("AvgPool2d", F.avg_pool2d)
-LocalResponseNorm = module_of("LocalResponseNorm", F.local_response_norm)
-
-
 class BatchNorm(Module):
     """`F.batch_norm` over the last axis, of (N, C) as of (N, H, W, C); the running statistics are buffers."""
 
@@ -84,3 +79,28 @@ class Dropout2d(Dropout):
     """`F.dropout2d`: whole channels are dropped."""
 
     function = staticmethod(F.dropout2d)
+
+
+# Functions without parameters, for `Sequential`; options of the function are given to the constructor.
+ReLU = module_of("ReLU", F.relu)
+LeakyReLU = module_of("LeakyReLU", F.leaky_relu)
+ELU = module_of("ELU", F.elu)
+GELU = module_of("GELU", F.gelu)
+SiLU = module_of("SiLU", F.silu)
+Sigmoid = module_of("Sigmoid", F.sigmoid)
+Tanh = module_of("Tanh", F.tanh)
+Softplus = module_of("Softplus", F.softplus)
+Softmax = module_of("Softmax", F.softmax)
+LogSoftmax = module_of("LogSoftmax", F.log_softmax)
+Flatten = module_of("Flatten", F.flatten)
+MaxPool2d = module_of("MaxPool2d", F.max_pool2d)
+AvgPool2d = module_of("AvgPool2d", F.avg_pool2d)
+LocalResponseNorm = module_of("LocalResponseNorm", F.local_response_norm)
+
+# Losses: what training makes small. Each returns a single number, the mean over the batch.
+CrossEntropyLoss = module_of("CrossEntropyLoss", F.cross_entropy)
+NLLLoss = module_of("NLLLoss", F.nll)
+MSELoss = module_of("MSELoss", F.mse)
+L1Loss = module_of("L1Loss", F.l1)
+HuberLoss = module_of("HuberLoss", F.huber)
+BCEWithLogitsLoss = module_of("BCEWithLogitsLoss", F.bce_with_logits)

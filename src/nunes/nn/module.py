@@ -79,6 +79,13 @@ class Module:
         """Switch training behaviour off; returns the module."""
         return self.train(False)
 
+    def reseed_dropout(self, *seed):
+        """Restart the dropout masks from `seed`, so that a resumed training draws what an uninterrupted one does."""
+        generator = np.random.default_rng(seed)
+        for module in self.modules():
+            if hasattr(module, "generator"):
+                module.generator = generator
+
     def zero_grad(self):
         """Forget the gradients."""
         for parameter in self.parameters():

@@ -51,13 +51,13 @@ softplus = pointwise("softplus", "log(1 + e^x).", lambda x: np.logaddexp(x, 0), 
 leaky_relu = pointwise(
     "leaky_relu",
     "x where it is positive, slope·x elsewhere.",
-    lambda x, slope=0.01: np.maximum(x, 0) + slope * np.minimum(x, 0),
+    lambda x, /, slope=0.01: np.maximum(x, 0) + slope * np.minimum(x, 0),
     of_x=lambda x, slope=0.01: (x > 0) + slope * (x <= 0),
 )
 elu = pointwise(
     "elu",
     "x where it is positive, alpha·(e^x − 1) elsewhere (Clevert et al. 2016).",
-    lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
+    lambda x, /, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
     of_x=lambda x, alpha=1.0: (x > 0) + alpha * (x <= 0) * np.exp(np.minimum(x, 0)),
 )
 gelu = pointwise(
@@ -78,11 +78,8 @@ def stable_log_softmax(x, axis):
 class Softmax(Function):
     """e^x / Σ e^x along `axis`."""
 
-    def __init__(self, axis=-1):
-        self.axis = axis
-
-    def forward(self, x):
-        self.y = np.exp(stable_log_softmax(x, self.axis))
+    def forward(self, x, /, axis=-1):
+        self.axis, self.y = axis, np.exp(stable_log_softmax(x, axis))
         return self.y
 
     def backward(self, gradient):
@@ -94,11 +91,8 @@ class Softmax(Function):
 class LogSoftmax(Function):
     """x − log Σ e^x along `axis`: the logarithm of the softmax, computed without overflow."""
 
-    def __init__(self, axis=-1):
-        self.axis = axis
-
-    def forward(self, x):
-        self.y = stable_log_softmax(x, self.axis)
+    def forward(self, x, /, axis=-1):
+        self.axis, self.y = axis, stable_log_softmax(x, axis)
         return self.y
 
     def backward(self, gradient):

@@ -3,13 +3,13 @@
 At the end, the operators of `Tensor`.
 """
 
-import inspect
+from functools import partial
 
 import numpy as np
 
 from nunes import parallel
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply, operation
+from nunes.tensor import Tensor, operation
 
 
 def unbroadcast(gradient, shape):
@@ -22,9 +22,6 @@ def unbroadcast(gradient, shape):
     extra = gradient.ndim - len(shape)
     stretched = [extra + axis for axis, length in enumerate(shape) if length == 1]
     return gradient.sum(axis=(*range(extra), *stretched)).reshape(shape)
-
-
-# Arithmetic, with NumPy's broadcasting ------------------------------------------------------------------------
 
 
 class Add(Function):
@@ -94,44 +91,26 @@ class Power(Function):
         )
 
 
-# Element by element -------------------------------------------------------------------------------------------
-
-
 class Pointwise(Function):
     """y = f(x), element by element: dx = dy · f'(x), the derivative being known from x or from y."""
 
     f = of_x = of_y = None
 
-    def __init__(self, options):
-        self.options = options
-
-    def forward(self, x):
-        y = self.f(x, *self.options)
-        self.saved = y if self.of_x is None else x
+    def forward(self, x, *options, **named_options):
+        y = self.f(x, *options, **named_options)
+        of, saved = (self.of_x, x) if self.of_x else (self.of_y, y)
+        self.derivative = partial(of, saved, *options, **named_options)
         return y
 
     def backward(self, gradient):
-        derivative = (self.of_x or self.of_y)(self.saved, *self.options)
-        return np.multiply(gradient, derivative, dtype=gradient.dtype)
+        return np.multiply(gradient, self.derivative(), dtype=gradient.dtype)
 
 
 def pointwise(name, doc, f, of_x=None, of_y=None):
     """The function of tensors that computes `f(x, *options)`, its derivative given as a function of x or of y."""
-    signature = inspect.Signature([inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
-    if not isinstance(f, np.ufunc):
-        signature = inspect.signature(f)
     parts = {"f": staticmethod(f), "of_x": of_x and staticmethod(of_x), "of_y": of_y and staticmethod(of_y)}
-    function_class = type(name.title(), (Pointwise,), parts)
-
-    def function(*arguments, **named):
-        bound = signature.bind(*arguments, **named)
-        bound.apply_defaults()
-        x, *options = bound.arguments.values()
-        return apply(function_class(options), x)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__, function.__signature__ = doc, signature
-    return function
+    function_class = type(name.title(), (Pointwise,), {"__doc__": doc, **parts})
+    return operation(function_class, like=(lambda x: x) if isinstance(f, np.ufunc) else f)
 
 
 negative = pointwise("negative", "−x.", np.negative, of_x=lambda x: -1)
@@ -142,12 +121,9 @@ absolute = pointwise("absolute", "|x|, with gradient 0 at 0.", np.absolute, of_x
 clip = pointwise(
     "clip",
     "x limited to [low, high]; outside, the gradient is 0.",
-    lambda x, low=None, high=None: np.clip(x, low, high),
+    lambda x, /, low=None, high=None: np.clip(x, low, high),
     of_x=lambda x, low=None, high=None: np.clip(x, low, high) == x,
 )
-
-
-# Matrix products ----------------------------------------------------------------------------------------------
 
 
 class Matmul(Function):
@@ -167,7 +143,7 @@ class Matmul(Function):
 
 
 class Linear(Function):
-    """x @ w + b. (N, in) @ (in, out) + (out,) -> (N, out)"""
+    """x @ weight + bias. (N, in), (in, out), (out,) -> (N, out). Raises ValueError if the shapes do not fit."""
 
     def forward(self, x, weight, bias=None):
         if x.ndim != 2 or weight.ndim != 2 or x.shape[1] != weight.shape[0]:
@@ -186,13 +162,8 @@ class Linear(Function):
         return (dx, dw, gradient.sum(axis=0))[: len(self.needs)]
 
 
-add, subtract, multiply, divide, power, matmul = map(operation, (Add, Subtract, Multiply, Divide, Power, Matmul))
-
-
-def linear(x, weight, bias=None):
-    """x @ weight + bias. (N, in), (in, out), (out,) -> (N, out). Raises ValueError if the shapes do not fit."""
-    return apply(Linear(), x, weight, *([] if bias is None else [bias]))
-
+add, subtract, multiply, divide, power = map(operation, (Add, Subtract, Multiply, Divide, Power))
+matmul, linear = map(operation, (Matmul, Linear))
 
 # The operators of Tensor are these functions: x + y and add(x, y) are one thing.
 Tensor.__add__ = Tensor.__radd__ = add

@@ -23,15 +23,15 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1):
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def pad_images(x, padding, value=0):
-    """Surround each image with `padding` pixels of `value`. (N, H, W, C) -> (N, H + 2p, W + 2p, C)"""
-    if padding == 0:
-        return x
+def pad_images(x, p, value=0, size=None):
+    """Surround each image with p pixels of `value`, or on to `size`. (N, H, W, C) -> (N, H + 2p, W + 2p, C)"""
     images, height, width, channels = x.shape
-    p, inside = padding, slice(padding, -padding)
-    padded = parallel.scratch("padded", (images, height + 2 * p, width + 2 * p, channels), x.dtype)
-    padded[:, :p] = padded[:, -p:] = padded[:, :, :p] = padded[:, :, -p:] = value
-    padded[:, inside, inside] = x
+    size = size or (height + 2 * p, width + 2 * p)
+    if size == (height, width):
+        return x
+    padded = parallel.scratch("padded", (images, *size, channels), x.dtype)
+    padded[:, :p] = padded[:, p + height :] = padded[:, :, :p] = padded[:, :, p + width :] = value
+    padded[:, p : p + height, p : p + width] = x
     return padded
 
 

@@ -13,22 +13,19 @@ from nunes.tensor import Tensor, apply
 class CrossEntropy(Function):
     """The mean over the batch of −Σ_k q_k·log softmax(logits)_k, where q is 1 − s + s/K at the label, s/K elsewhere."""
 
-    def __init__(self, labels, smoothing):
-        self.labels, self.smoothing = labels, smoothing
-
-    def forward(self, logits):
+    def forward(self, logits, /, labels, smoothing):
+        self.at_labels, self.smoothing = (np.arange(len(logits)), labels), smoothing
         self.log_probabilities = stable_log_softmax(logits, axis=1)
-        self.rows = np.arange(len(logits))
-        chosen = self.log_probabilities[self.rows, self.labels].mean(dtype=logits.dtype)
-        if self.smoothing == 0:
+        chosen = self.log_probabilities[self.at_labels].mean(dtype=logits.dtype)
+        if smoothing == 0:
             return -chosen
-        return -(1 - self.smoothing) * chosen - self.smoothing * self.log_probabilities.mean(dtype=logits.dtype)
+        return -(1 - smoothing) * chosen - smoothing * self.log_probabilities.mean(dtype=logits.dtype)
 
     def backward(self, gradient):
         # −Σ_k q_k·log softmax(x)_k = log Σ_k e^x_k − Σ_k q_k·x_k as Σ q = 1, so dx_j = (softmax(x)_j − q_j) / N
         dx = np.exp(self.log_probabilities)
         dx -= self.smoothing / dx.shape[1]
-        dx[self.rows, self.labels] -= 1 - self.smoothing
+        dx[self.at_labels] -= 1 - self.smoothing
         dx *= gradient / len(dx)
         return dx
 
@@ -77,7 +74,8 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     labels = _check_labels("cross_entropy", "logits", logits, labels)
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing}")
-    return _checked("cross_entropy", apply(CrossEntropy(labels, label_smoothing), logits), logits=logits)
+    loss = apply(CrossEntropy(), logits, labels=labels, smoothing=label_smoothing)
+    return _checked("cross_entropy", loss, logits=logits)
 
 
 def nll(log_probabilities, labels):
@@ -102,7 +100,7 @@ def l1(prediction, target):
 _huber = pointwise(
     "huber",
     "",
-    lambda x, delta: np.where(np.abs(x) <= delta, x * x / 2, delta * (np.abs(x) - delta / 2)),
+    lambda x, /, delta: np.where(np.abs(x) <= delta, x * x / 2, delta * (np.abs(x) - delta / 2)),
     of_x=lambda x, delta: np.clip(x, -delta, delta),
 )
 

@@ -5,33 +5,33 @@ import numpy as np
 from nunes import parallel
 from nunes.autograd.functional.vision import check_images
 from nunes.autograd.graph import Function
-from nunes.tensor import apply
+from nunes.tensor import apply, operation
 
 
 class LocalResponseNorm(Function):
-    """y = x / d^β with d_c = k + α·Σ_{|c' − c| ≤ n/2} x_c'², the sum running over neighbouring channels."""
+    """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3). (N, H, W, C) -> same
 
-    def __init__(self, size, alpha, beta, k):
-        self.half, self.alpha, self.beta, self.k = size // 2, alpha, beta, k
+    y_c = x_c / (k + alpha · Σ x_c'²)^beta over the `size` (odd) channels around c. As in the paper, and in
+    TensorFlow, alpha multiplies the sum; PyTorch and Caffe divide it by `size` first.
+    """
 
-    def _padded(self, rows):
-        """Working memory for `rows`: (R, C) of (R, C + half), and all of it flat, with zeros before and between."""
-        width = rows.shape[1] + self.half
-        flat = parallel.scratch("squares", (self.half + len(rows) * width,), rows.dtype)
-        flat[: self.half] = 0
-        inside = flat[self.half :].reshape(len(rows), width)
-        inside[:, rows.shape[1] :] = 0
-        return inside[:, : rows.shape[1]], flat
+    name = "local_response_norm"
 
-    def _window_sums(self, inside, flat):
-        """Σ over the neighbouring channels. The rows lie behind each other with zeros between, so that their shifted
-        sums are sums of one long array."""
-        count = len(flat) - 2 * self.half
-        sums = parallel.scratch("sums", flat.shape, flat.dtype)
+    def _window_sums(self, ufunc, *arrays):
+        """Σ over the neighbouring channels of `ufunc(*arrays)`, (R, C). The rows lie behind each other, with zeros
+        before and between, so that their shifted sums are sums of one long array."""
+        (rows, channels), dtype, half = arrays[0].shape, arrays[0].dtype, self.half
+        flat = parallel.scratch("squares", (half + rows * (channels + half),), dtype)
+        flat[:half] = 0
+        inside = flat[half:].reshape(rows, channels + half)
+        inside[:, channels:] = 0
+        ufunc(*arrays, out=inside[:, :channels])
+        count = len(flat) - 2 * half
+        sums = parallel.scratch("sums", flat.shape, dtype)
         sums[:count] = flat[:count]
-        for shift in range(1, 2 * self.half + 1):
+        for shift in range(1, 2 * half + 1):
             sums[:count] += flat[shift : shift + count]
-        return sums[: inside.shape[0] * (inside.shape[1] + self.half)].reshape(len(inside), -1)[:, : inside.shape[1]]
+        return sums[: inside.size].reshape(inside.shape)[:, :channels]
 
     def _inverse_power(self, d, out):
         """d^−β; for AlexNet's β = 3/4 as 1 / (√d · √√d), several times faster than a general power."""
@@ -41,53 +41,44 @@ class LocalResponseNorm(Function):
         np.multiply(out, np.sqrt(out), out=out)
         return np.divide(1, out, out=out)
 
-    def forward(self, x):
-        self.x = x
+    def forward(self, x, /, size=5, alpha=1e-4, beta=0.75, k=2.0):
+        check_images("local_response_norm", x)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"local_response_norm: size must be odd and positive, got {size}")
+        self.x, self.half, self.alpha, self.beta = x, size // 2, alpha, beta
         self.d, self.scale, y = (parallel.empty(x.shape, x.dtype) for _ in range(3))
 
         def work(x, d, scale, y):
-            inside, flat = self._padded(x)
-            np.square(x, out=inside)
-            np.multiply(self._window_sums(inside, flat), self.alpha, out=d)
-            d += self.k
+            np.multiply(self._window_sums(np.square, x), alpha, out=d)
+            d += k
             np.multiply(x, self._inverse_power(d, scale), out=y)
 
-        self._run(work, x, self.d, self.scale, y)
+        parallel.elementwise(work, x, self.d, self.scale, y, row=x.shape[3:])
         return y
 
     def backward(self, gradient):
-        # y_i = x_i·d_i^−β and ∂d_i/∂x_j = 2α·x_j if j is in i's window (then i is in j's: it is symmetric), so
+        # With d_c = k + α·Σ_{|c' − c| ≤ n/2} x_c'², y_i = x_i·d_i^−β and ∂d_i/∂x_j = 2α·x_j if j is in i's window (then i is in j's: it is symmetric), so
         # dx_j = dy_j·d_j^−β − 2αβ·x_j·Σ_{i in j's window} dy_i·x_i·d_i^(−β−1)
         dx = parallel.empty(self.x.shape, self.x.dtype)
 
         def work(x, d, scale, dy, dx):
-            inside, flat = self._padded(x)
             np.multiply(dy, scale, out=dx)
             part = np.multiply(dx, x)
-            np.divide(part, d, out=inside)
-            np.multiply(self._window_sums(inside, flat), x, out=part)
+            np.multiply(self._window_sums(np.divide, part, d), x, out=part)
             part *= 2 * self.alpha * self.beta
             dx -= part
 
-        self._run(work, self.x, self.d, self.scale, gradient, dx)
+        parallel.elementwise(work, self.x, self.d, self.scale, gradient, dx, row=dx.shape[3:])
         return dx
-
-    def _run(self, work, *arrays):
-        rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
-        pieces = parallel.slices(len(rows[0]), parallel.BLOCK // rows[0].shape[1])
-        parallel.run(lambda piece: work(*(each[piece] for each in rows)), pieces)
 
 
 class BatchNorm(Function):
     """y = γ·x̂ + β with x̂ = (x − μ)/σ; μ and σ² = variance + ε are each channel's, over all other axes."""
 
-    def __init__(self, eps):
-        self.eps = eps
-
-    def forward(self, x, weight, bias):
+    def forward(self, x, weight, bias, /, eps):
         self.axes = tuple(range(x.ndim - 1))
         self.mean, self.var = x.mean(axis=self.axes), x.var(axis=self.axes)
-        self.weight, self.sigma = weight, np.sqrt(self.var + self.eps)
+        self.weight, self.sigma = weight, np.sqrt(self.var + eps)
         self.normal = (x - self.mean) / self.sigma
         return weight * self.normal + bias
 
@@ -101,16 +92,7 @@ class BatchNorm(Function):
         return dx * (self.weight / self.sigma), dweight, dbias
 
 
-def local_response_norm(x, size=5, alpha=1e-4, beta=0.75, k=2.0):
-    """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3). (N, H, W, C) -> same
-
-    y_c = x_c / (k + alpha · Σ x_c'²)^beta over the `size` (odd) channels around c. As in the paper, and in
-    TensorFlow, alpha multiplies the sum; PyTorch and Caffe divide it by `size` first.
-    """
-    check_images("local_response_norm", x)
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"local_response_norm: size must be odd and positive, got {size}")
-    return apply(LocalResponseNorm(size, alpha, beta, k), x)
+local_response_norm = operation(LocalResponseNorm)
 
 
 def batch_norm(x, weight, bias, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
@@ -134,8 +116,8 @@ def batch_norm(x, weight, bias, running_mean, running_var, training=True, moment
     count = x.size // x.shape[-1]
     if count < 2:
         raise ValueError(f"batch_norm: x of shape {x.shape} has one value a channel, which has no variance")
-    function = BatchNorm(eps)
-    y = apply(function, x, weight, bias)
+    function = BatchNorm()
+    y = apply(function, x, weight, bias, eps=eps)
     running_mean += momentum * (function.mean - running_mean)
     running_var += momentum * (function.var * (count / (count - 1)) - running_var)
     return y

@@ -8,14 +8,9 @@ import numpy as np
 from nunes.autograd.graph import Function
 from nunes.tensor import Tensor, apply, operation
 
-# Reductions ---------------------------------------------------------------------------------------------------
-
 
 class Reduction(Function):
     """What reductions share. (N, M, K) -> (N, K) over axis 1; with `keepdims`, (N, 1, K)."""
-
-    def __init__(self, axis=None, keepdims=False):
-        self.axis, self.keepdims = axis, keepdims
 
     def expand(self, gradient):  # the reduced axes again, with length 1
         return gradient if self.axis is None or self.keepdims else np.expand_dims(gradient, self.axis)
@@ -24,9 +19,9 @@ class Reduction(Function):
 class Sum(Reduction):
     """The sum over `axis` (an int, a tuple, or None for all)."""
 
-    def forward(self, x):
-        self.shape = x.shape
-        return x.sum(axis=self.axis, keepdims=self.keepdims)
+    def forward(self, x, /, axis=None, keepdims=False):
+        self.axis, self.keepdims, self.shape = axis, keepdims, x.shape
+        return x.sum(axis=axis, keepdims=keepdims)
 
     def backward(self, gradient):  # every summand gets the sum's gradient: the adjoint of a sum is a broadcast
         return np.broadcast_to(self.expand(gradient), self.shape)
@@ -35,11 +30,12 @@ class Sum(Reduction):
 class Max(Reduction):
     """The maximum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
 
-    def forward(self, x):
-        largest = x.max(axis=self.axis, keepdims=True)
+    def forward(self, x, /, axis=None, keepdims=False):
+        self.axis, self.keepdims = axis, keepdims
+        largest = x.max(axis=axis, keepdims=True)
         self.part = (x == largest).astype(x.dtype)
-        self.part /= self.part.sum(axis=self.axis, keepdims=True)
-        return largest if self.keepdims else np.squeeze(largest, self.axis)
+        self.part /= self.part.sum(axis=axis, keepdims=True)
+        return largest if keepdims else np.squeeze(largest, axis)
 
     def backward(self, gradient):
         return self.expand(gradient) * self.part
@@ -64,27 +60,19 @@ def min(x, axis=None, keepdims=False):
     return -max(-x, axis, keepdims)
 
 
-# The same elements in another arrangement ---------------------------------------------------------------------
-
-
 class Reshape(Function):
-    def __init__(self, shape):
-        self.new_shape = shape
-
-    def forward(self, x):
+    def forward(self, x, /, shape):
         self.shape = x.shape
-        return x.reshape(self.new_shape)
+        return x.reshape(shape)
 
     def backward(self, gradient):
         return gradient.reshape(self.shape)
 
 
 class Transpose(Function):
-    def __init__(self, axes=None):
+    def forward(self, x, /, axes=None):
         self.axes = axes
-
-    def forward(self, x):
-        return x.transpose(self.axes)
+        return x.transpose(axes)
 
     def backward(self, gradient):  # the inverse permutation
         if self.axes is None:
@@ -95,12 +83,9 @@ class Transpose(Function):
 class GetItem(Function):
     """x[index], for slices, integers, masks and index arrays."""
 
-    def __init__(self, index):
-        self.index = index
-
-    def forward(self, x):
-        self.shape = x.shape
-        return x[self.index]
+    def forward(self, x, /, index):
+        self.index, self.shape = index, x.shape
+        return x[index]
 
     def backward(self, gradient):  # scatter back; `add.at`, because an index array may name an element twice
         dx = np.zeros(self.shape, gradient.dtype)
@@ -109,12 +94,9 @@ class GetItem(Function):
 
 
 class Concatenate(Function):
-    def __init__(self, axis):
-        self.axis = axis
-
-    def forward(self, *arrays):
-        self.ends = np.cumsum([array.shape[self.axis] for array in arrays])[:-1]
-        return np.concatenate(arrays, self.axis)
+    def forward(self, *arrays, axis):
+        self.axis, self.ends = axis, np.cumsum([array.shape[axis] for array in arrays])[:-1]
+        return np.concatenate(arrays, axis)
 
     def backward(self, gradient):
         return tuple(np.split(gradient, self.ends, self.axis))
@@ -123,17 +105,12 @@ class Concatenate(Function):
 class Pad(Function):
     """x surrounded by `value`: `widths` is ((before, after), ...), a pair for each axis, as in `np.pad`."""
 
-    def __init__(self, widths, value=0.0):
-        self.widths, self.value = widths, value
-
-    def forward(self, x):
-        if np.shape(self.widths) != (x.ndim, 2) or np.min(self.widths) < 0:
-            raise ValueError(
-                f"pad: widths must be a (before, after) pair for each axis of shape {x.shape}, not negative; "
-                f"got {self.widths}"
-            )
-        self.inside = tuple(slice(before, before + n) for (before, _), n in zip(self.widths, x.shape, strict=True))
-        return np.pad(x, self.widths, constant_values=self.value)
+    def forward(self, x, /, widths, value=0.0):
+        if np.shape(widths) != (x.ndim, 2) or np.min(widths) < 0:
+            pairs = "a (before, after) pair for each axis"
+            raise ValueError(f"pad: widths must be {pairs} of shape {x.shape}, not negative; got {widths}")
+        self.inside = tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))
+        return np.pad(x, widths, constant_values=value)
 
     def backward(self, gradient):
         return gradient[self.inside]
@@ -144,12 +121,12 @@ getitem, pad = map(operation, (GetItem, Pad))
 
 def reshape(x, *shape):
     """The same elements in another shape; one length may be −1."""
-    return apply(Reshape(shape[0] if isinstance(shape[0], tuple) else shape), x)
+    return apply(Reshape(), x, shape=shape[0] if isinstance(shape[0], tuple) else shape)
 
 
 def transpose(x, *axes):
     """The axes permuted (reversed if none are named)."""
-    return apply(Transpose(axes or None), x)
+    return apply(Transpose(), x, axes=axes or None)
 
 
 def flatten(x):
@@ -159,12 +136,10 @@ def flatten(x):
 
 def concatenate(tensors, axis=0):
     """The tensors joined along an existing axis."""
-    return apply(Concatenate(axis), *tensors)
+    return apply(Concatenate(), *tensors, axis=axis)
 
 
 # The methods of Tensor are these functions.
 Tensor.__getitem__ = getitem
 Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min = sum, mean, var, max, min
-Tensor.reshape = reshape
-Tensor.transpose = transpose
-Tensor.T = property(transpose)
+Tensor.reshape, Tensor.transpose, Tensor.T = reshape, transpose, property(transpose)

@@ -6,26 +6,40 @@ from nunes import parallel
 from nunes.autograd.functional.convolution import Conv2d, output_size, pad_images, tap
 from nunes.autograd.functional.winograd import WinogradConv2d, best_tile
 from nunes.autograd.graph import Function
-from nunes.tensor import apply
+from nunes.tensor import apply, operation
+
+
+def check_images(op, x, reach=(1, 1), padding=0, **steps):
+    if x.ndim != 4 or 0 in x.shape:
+        raise ValueError(f"{op}: x must be (N, H, W, C), none of them 0; got shape {x.shape}")
+    if x.dtype.kind != "f":
+        raise TypeError(f"{op}: x of shape {x.shape} must be floating, got {x.dtype}")
+    for name, value in steps.items():
+        if value < 1:
+            raise ValueError(f"{op}: {name} must be at least 1, got {value}")
+    if padding < 0:
+        raise ValueError(f"{op}: padding must not be negative, got {padding}")
+    (_, height, width, _), (kh, kw) = x.shape, reach
+    if height + 2 * padding < kh or width + 2 * padding < kw:
+        raise ValueError(f"{op}: the {kh}×{kw} kernel is larger than the images {x.shape}, padding {padding}")
 
 
 class Pool2d(Function):
     """What both poolings share: the windows' elements, one at a time, and where their gradients go."""
 
-    def __init__(self, kernel, stride, padding):
-        self.kernel, self.stride, self.padding = kernel, stride, padding
-
-    def _output(self, x):  # not initialised
-        self.shape = x.shape
-        sizes = [output_size(size, self.kernel, self.stride, self.padding) for size in x.shape[1:3]]
+    def _output(self, x, kernel, stride, padding):  # not initialised
+        stride = kernel if stride is None else stride
+        check_images(self.name, x, (kernel, kernel), padding, kernel=kernel, stride=stride)
+        if 2 * padding > kernel:
+            raise ValueError(f"{self.name}: padding {padding} is more than half of the kernel {kernel}")
+        self.kernel, self.stride, self.padding, self.shape = kernel, stride, padding, x.shape
+        self.chunks = parallel.image_chunks(len(x), 4 * int(np.prod(x.shape[1:])))
+        sizes = [output_size(size, kernel, stride, padding) for size in x.shape[1:3]]
         return parallel.empty((len(x), *sizes, x.shape[3]), x.dtype)
 
     def _taps(self, x, height, width):
         for index in range(self.kernel**2):
             yield index, tap(x, *divmod(index, self.kernel), self.stride, height, width)
-
-    def _chunks(self):
-        return parallel.image_chunks(self.shape[0], 4 * int(np.prod(self.shape[1:])))
 
     def backward(self, gradient):  # a pixel sums what it gets in all the windows that it is in
         dx = parallel.empty(self.shape, gradient.dtype)
@@ -39,15 +53,22 @@ class Pool2d(Function):
                 target += self._share(dy, chunk, index)
             dx[chunk] = tap(padded, p, p, 1, height, width)
 
-        parallel.run(work, self._chunks())
+        parallel.run(work, self.chunks)
         return dx
 
 
 class MaxPool2d(Pool2d):
-    """The maximum of a window, and the number of its first element that is it: the winner gets the whole gradient."""
+    """The maximum of each kernel × kernel window. (N, H, W, C) -> (N, OH, OW, C)
 
-    def forward(self, x):
-        y = self._output(x)
+    `stride` defaults to `kernel`; padding is with −∞. The gradient goes to the first maximum of a window.
+    Raises ValueError if x is not a batch of images at least as large as the kernel, TypeError if it is not floating.
+    """
+
+    name = "max_pool2d"
+
+    def forward(self, x, /, kernel, stride=None, padding=0):
+        y = self._output(x, kernel, stride, padding)
+        # Of each window, the number of its first element that is the maximum: the winner gets the whole gradient.
         self.winner = parallel.empty(y.shape, np.uint8 if self.kernel <= 16 else np.uint16)
 
         def work(chunk):
@@ -64,7 +85,7 @@ class MaxPool2d(Pool2d):
                 np.maximum(winner, number, out=winner)
                 np.maximum(best, values, out=best)
 
-        parallel.run(work, self._chunks())
+        parallel.run(work, self.chunks)
         return y
 
     def _share(self, dy, chunk, index):
@@ -73,10 +94,12 @@ class MaxPool2d(Pool2d):
 
 
 class AvgPool2d(Pool2d):
-    """y = Σ_window x / kernel²: each pixel of a window gets dy / kernel²."""
+    """The mean of each kernel × kernel window, padding included as zeros; otherwise as `max_pool2d`."""
 
-    def forward(self, x):
-        y = self._output(x)
+    name = "avg_pool2d"
+
+    def forward(self, x, /, kernel, stride=None, padding=0):
+        y = self._output(x, kernel, stride, padding)
 
         def work(chunk):
             y[chunk] = 0
@@ -84,41 +107,24 @@ class AvgPool2d(Pool2d):
                 y[chunk] += values
             y[chunk] /= self.kernel**2
 
-        parallel.run(work, self._chunks())
+        parallel.run(work, self.chunks)
         return y
 
-    def _share(self, dy, chunk, index):
+    def _share(self, dy, chunk, index):  # y = Σ_window x / kernel²: each pixel of a window gets dy / kernel²
         return np.divide(dy, self.kernel**2, out=parallel.scratch("part", dy.shape, dy.dtype))
 
 
 class Dropout(Function):
-    def __init__(self, p, generator, shape):
-        self.p, self.generator, self.shape = p, generator, shape
-
-    def forward(self, x):
+    def forward(self, x, /, p, generator, shape):
         # The kept ones are scaled up, so that the expectation is x and evaluation needs no scaling.
-        keep = self.generator.random(self.shape, np.float32) >= self.p
-        self.scale = keep * x.dtype.type(1 / (1 - self.p))
+        self.scale = (generator.random(shape, np.float32) >= p) * x.dtype.type(1 / (1 - p))
         return x * self.scale
 
     def backward(self, gradient):
         return gradient * self.scale
 
 
-def check_images(op, x, reach=(1, 1), padding=0, **steps):
-    if x.ndim != 4 or 0 in x.shape:
-        raise ValueError(f"{op}: x must be (N, H, W, C), none of them 0; got shape {x.shape}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{op}: x of shape {x.shape} must be floating, got {x.dtype}")
-    for name, value in steps.items():
-        if value < 1:
-            raise ValueError(f"{op}: {name} must be at least 1, got {value}")
-    if padding < 0:
-        raise ValueError(f"{op}: padding must not be negative, got {padding}")
-    if any(size + 2 * padding < k for size, k in zip(x.shape[1:3], reach, strict=True)):
-        raise ValueError(
-            f"{op}: the {reach[0]}×{reach[1]} kernel is larger than the images {x.shape}, padding {padding}"
-        )
+max_pool2d, avg_pool2d = map(operation, (MaxPool2d, AvgPool2d))
 
 
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -159,29 +165,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         raise TypeError(f"conv2d: weight of shape {weight.shape} must be floating, got {weight.dtype}")
     tile = best_tile(x.shape, weight.shape, padding, groups) if stride == dilation == 1 else None
     function = Conv2d(stride, padding, dilation, groups) if tile is None else WinogradConv2d(tile, padding, groups)
-    return apply(function, x, weight, *([] if bias is None else [bias]))
-
-
-def max_pool2d(x, kernel, stride=None, padding=0):
-    """The maximum of each kernel × kernel window. (N, H, W, C) -> (N, OH, OW, C)
-
-    `stride` defaults to `kernel`; padding is with −∞. The gradient goes to the first maximum of a window.
-    Raises ValueError if x is not a batch of images at least as large as the kernel, TypeError if it is not floating.
-    """
-    return _pool("max_pool2d", MaxPool2d, x, kernel, stride, padding)
-
-
-def avg_pool2d(x, kernel, stride=None, padding=0):
-    """The mean of each kernel × kernel window, padding included as zeros; otherwise as `max_pool2d`."""
-    return _pool("avg_pool2d", AvgPool2d, x, kernel, stride, padding)
-
-
-def _pool(op, function_class, x, kernel, stride, padding):
-    stride = kernel if stride is None else stride
-    check_images(op, x, (kernel, kernel), padding, kernel=kernel, stride=stride)
-    if 2 * padding > kernel:
-        raise ValueError(f"{op}: padding {padding} is more than half of the kernel {kernel}")
-    return apply(function_class(kernel, stride, padding), x)
+    return apply(function, x, weight, bias)
 
 
 def dropout(x, p=0.5, training=True, generator=None):
@@ -200,4 +184,4 @@ def _dropout(op, x, p, training, generator, shape):
         raise ValueError(f"{op}: p must be in [0, 1), got {p}")
     if not training or p == 0:
         return x
-    return apply(Dropout(p, generator or np.random.default_rng(), shape), x)
+    return apply(Dropout(), x, p=p, generator=generator or np.random.default_rng(), shape=shape)

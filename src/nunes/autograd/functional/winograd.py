@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from nunes import parallel
-from nunes.autograd.functional.convolution import Convolution
+from nunes.autograd.functional.convolution import Convolution, pad_images
 
 POINTS = (0, 1, -1, 2, -0.5, -2)  # small, and their differences too: they are what rounding errors grow by
 
@@ -79,10 +79,8 @@ class WinogradConv2d(Convolution):
         return points * (self.x.shape[3] + self.weight.shape[3]) // 4
 
     def _points(self, x):  # (N, H, W, C) -> (n², N·tiles, C)
-        m, n, p, (th, tw), (images, height, width, channels) = self.m, self.n, self.padding, self.tiles, x.shape
-        padded = parallel.scratch("padded", (images, th * m + n - m, tw * m + n - m, channels), self.dtype)
-        padded[:, :p] = padded[:, p + height :] = padded[:, :, :p] = padded[:, :, p + width :] = 0
-        padded[:, p : p + height, p : p + width] = x
+        m, n, (th, tw), (images, _, _, channels) = self.m, self.n, self.tiles, x.shape
+        padded = pad_images(x, self.padding, size=(th * m + n - m, tw * m + n - m))
         s = padded.strides
         tiles = parallel.scratch("tiles", (n, n, images, th, tw, channels), self.dtype)
         tiles[...] = as_strided(padded, tiles.shape, (s[1], s[2], s[0], m * s[1], m * s[2], s[3]))
@@ -109,10 +107,8 @@ class WinogradConv2d(Convolution):
         #   products_k = points_k @ w_k   dw_k = points_kᵀ @ dproducts_k      (n², C/groups, O)
         #                                 dpoints_k = dproducts_k @ w_kᵀ      (n², T, C)
         #   points = (Bᵀ ⊗ Bᵀ) tiles      dtiles = (B ⊗ B) dpoints, and a pixel sums over the tiles that it is in.
-        m, n, p, (th, tw), (images, height, width, channels) = self.m, self.n, self.padding, self.tiles, dy.shape
-        whole = parallel.scratch("padded", (images, th * m, tw * m, channels), self.dtype)
-        whole[:, height:] = whole[:, :, width:] = 0
-        whole[:, :height, :width] = dy
+        m, n, p, (th, tw), (images, _, _, channels) = self.m, self.n, self.padding, self.tiles, dy.shape
+        whole = pad_images(dy, 0, size=(th * m, tw * m))
         tiles = parallel.scratch("tiles", (m, m, images, th, tw, channels), self.dtype)
         tiles[...] = whole.reshape(images, th, m, tw, m, channels).transpose(2, 4, 0, 1, 3, 5)
         dproducts = self._product("products", self.at.T, tiles).reshape(n * n, -1, channels)
