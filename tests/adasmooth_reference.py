@@ -21,14 +21,21 @@ def effective_ratio(updates, window, initial_ratio):
     return np.where(distance > 0, displacement / np.where(distance > 0, distance, 1), initial_ratio)
 
 
-def adasmooth(x, gradients, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0):
-    """The parameters after each of the steps with the given gradients (algorithm 1). `learning_rate(t)` or a number."""
+def adasmooth(
+    x, gradients, learning_rate=1e-3, rho1=0.5, rho2=0.99, eps=1e-6, window=None, initial_ratio=1.0, beta1=0.0
+):
+    """The parameters after each of the steps with the given gradients (algorithm 1). `learning_rate(t)` or a number.
+
+    With `beta1` the numerator is the average of all gradients so far, each weighing `beta1` times the next, anew at
+    every step (Adam's, Kingma & Ba 2015, section 3: their weights sum to 1).
+    """
     updates, path, v = [], [], np.zeros_like(x)
     for t, g in enumerate(gradients):
         rate = learning_rate(t) if callable(learning_rate) else learning_rate
         c = (rho2 - rho1) * effective_ratio(updates, window, initial_ratio) + (1 - rho2)
         v = c**2 * g**2 + (1 - c**2) * v
-        updates.append(-rate * g / np.sqrt(v + eps))
+        numerator = np.average(gradients[: t + 1], axis=0, weights=beta1 ** np.arange(t, -1.0, -1)) if beta1 else g
+        updates.append(-rate * numerator / np.sqrt(v + eps))
         x = x + updates[-1]
         path.append(x)
     return np.array(path)

@@ -32,7 +32,7 @@ def scale_by_adasmooth(
     window: jax.typing.ArrayLike | None = None,
     initial_ratio: jax.typing.ArrayLike = 1.0,
     accumulator_dtype: Any | None = None,
-    beta1: jax.typing.ArrayLike = 0.0,
+    beta1: jax.typing.ArrayLike | None = None,
 ) -> optax.GradientTransformation:
     r"""Rescale updates according to the AdaSmooth algorithm.
 
@@ -59,7 +59,7 @@ def adasmooth(
     weight_decay: jax.typing.ArrayLike | None = None,
     mask: Any | Callable[[optax.Params], Any] | None = None,
     accumulator_dtype: Any | None = None,
-    beta1: jax.typing.ArrayLike = 0.0,
+    beta1: jax.typing.ArrayLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The AdaSmooth optimizer.
 
@@ -90,7 +90,7 @@ def adasmooth(
     * Weight decay is not in the paper. It is decoupled, as in AdamW, and does not enter the ratio.
     * Momentum is not in the paper. With `beta1` the numerator is Adam's average of gradients with its correction of the
       bias, :math:`(1 - \beta_1) \sum_i \beta_1^i g_{t-i} / (1 - \beta_1^t)`, so that AdaSmooth and Adam differ in the
-      denominator alone. With 0 it is the paper's rule, and no array is kept for it.
+      denominator alone. Without, it is the paper's rule, and no array is kept for it.
 
     Args:
       learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
@@ -105,7 +105,7 @@ def adasmooth(
         to apply the weight decay.
       accumulator_dtype: The dtype of the accumulators; by default that of the parameters, but at least float32,
         because :math:`1 - 10^{-4}` rounds to 1 in bfloat16.
-      beta1: The decay of the average of gradients; 0 for none.
+      beta1: The decay of the average of gradients; `None` or 0 for none.
 
     Returns:
       The corresponding :class:`optax.GradientTransformationExtraArgs`.
@@ -148,13 +148,10 @@ def scale_by_adasmooth_delta(
     r"""Rescale updates according to the AdaSmoothDelta algorithm.
 
     The updates are :math:`\sqrt{u_{t-1} + \epsilon} / \sqrt{v_t + \epsilon} \cdot g_t`, not yet multiplied by the
-    learning rate. See :func:`adasmooth_delta` for the algorithm and the arguments.
+    learning rate. See :func:`adasmooth_delta` for the algorithm and the arguments; raises as `scale_by_adasmooth`.
 
     Returns:
       A :class:`optax.GradientTransformation` object.
-
-    Raises:
-      ValueError: a constant is known and out of range.
     """
     return _scale_by("adasmooth_delta", learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype)
 
@@ -189,11 +186,25 @@ def adasmooth_delta(
 
     Args:
       learning_rate: A global scaling factor, either fixed or evolving along iterations with a scheduler.
-      rho1, rho2, window, initial_ratio, weight_decay, mask, accumulator_dtype: As in :func:`adasmooth`.
+      rho1: The fast decay constant.
+      rho2: The slow decay constant, at least `rho1`.
       eps: A small constant inside both square roots.
+      window: The number of steps in a window, or `None`.
+      initial_ratio: The ratio of a coordinate that has not moved in the current window.
+      weight_decay: Strength of the decoupled weight decay, or `None`.
+      mask: Where to apply the weight decay.
+      accumulator_dtype: The dtype of the accumulators; at least float32 by default.
 
     Returns:
       The corresponding :class:`optax.GradientTransformationExtraArgs`.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from alexjax import adasmooth_delta
+      >>> solver, params = adasmooth_delta(learning_rate=0.5), jnp.array([1., 2., 3.])
+      >>> updates, opt_state = solver.update(2 * params, solver.init(params), params)
+      >>> print('{:.4f}'.format(jnp.sum(optax.apply_updates(params, updates) ** 2)))
+      13.9880
 
     References:
       Lu, `AdaSmooth: An Adaptive Learning Rate Method based on Effective Ratio
@@ -205,16 +216,20 @@ def adasmooth_delta(
     return _alias(scale_by_adasmooth_delta(learning_rate, *constants), learning_rate, weight_decay, mask)
 
 
-def _scale_by(name, learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype, beta1=0.0):
+def _scale_by(name, learning_rate, rho1, rho2, eps, window, initial_ratio, accumulator_dtype, beta1=None):
     """Both forms: they share the ratio and v, and differ in what stands over the root of v."""
     _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1)
-    is_delta, has_momentum = name == "adasmooth_delta", not (isinstance(beta1, int | float) and beta1 == 0)
+    is_delta = name == "adasmooth_delta"
 
     def init_fn(params):
-        def zeros():
-            return jax.tree.map(lambda p: jnp.zeros_like(p, accumulator_dtype or _at_least_float32(p)), params)
+        def like(p):
+            return jnp.zeros_like(p, accumulator_dtype or jnp.promote_types(jnp.result_type(p), jnp.float32))
 
-        mu, delta = zeros() if has_momentum else None, zeros() if is_delta else None
+        def zeros():
+            return jax.tree.map(like, params)
+
+        mu = None if beta1 is None or (_known(beta1) and beta1 == 0) else zeros()
+        delta = zeros() if is_delta else None
         return ScaleByAdasmoothState(jnp.zeros([], jnp.int32), zeros(), zeros(), zeros(), mu, delta)
 
     def update_fn(updates, state, params=None):
@@ -227,7 +242,7 @@ def _scale_by(name, learning_rate, rho1, rho2, eps, window, initial_ratio, accum
             delta = jax.tree.map(
                 lambda c2, d, u: (1 - c2) * jnp.square(rate * d).astype(u.dtype) + c2 * u, c2, scaled, delta
             )
-        elif has_momentum:
+        elif mu is not None:
             mu = optax.tree.cast_like(optax.tree.update_moment(gradients, mu, beta1, 1), mu)
             unbiased = optax.tree.bias_correction(mu, beta1, count)
             scaled = jax.tree.map(lambda m, v: m / jnp.sqrt(v + eps), unbiased, nu)
@@ -264,23 +279,20 @@ def _alias(scale_by, learning_rate, weight_decay, mask):
     return optax.chain(scale_by, *decay, optax.scale_by_learning_rate(learning_rate))
 
 
-def _at_least_float32(array):
-    return jnp.promote_types(jnp.result_type(array), jnp.float32)
+def _known(*values):
+    return not any(isinstance(value, jax.core.Tracer) for value in values)
 
 
-def _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1=0.0):
+def _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1):
     """Check what is known now: under `inject_hyperparams` the constants are tracers and pass unseen."""
 
-    def known(*values):
-        return not any(isinstance(value, jax.core.Tracer) for value in values)
-
-    if known(rho1, rho2) and not 0 <= rho1 <= rho2 < 1:
+    if _known(rho1, rho2) and not 0 <= rho1 <= rho2 < 1:
         raise ValueError(f"{name}: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
-    if known(eps) and eps <= 0:
+    if _known(eps) and eps <= 0:
         raise ValueError(f"{name}: eps must be positive, got {eps}")
-    if window is not None and known(window) and (window < 1 or window != int(window)):
+    if window is not None and _known(window) and (window < 1 or window != int(window)):
         raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
-    if known(initial_ratio) and not 0 <= initial_ratio <= 1:
+    if _known(initial_ratio) and not 0 <= initial_ratio <= 1:
         raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")
-    if known(beta1) and not 0 <= beta1 < 1:
+    if beta1 is not None and _known(beta1) and not 0 <= beta1 < 1:
         raise ValueError(f"{name}: beta1 must lie in [0, 1), got {beta1}")

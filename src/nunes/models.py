@@ -8,7 +8,7 @@ from nunes import Tensor, nn
 
 
 def _makers(seed, dropout):
-    """What makes the convolutions, the linear layers and the dropout of a network, and what draws its weights."""
+    """What makes a network's convolutions, linear layers and dropouts, each drawing from `seed`; what draws weights."""
     weights, masks = (np.random.default_rng((seed, stream)) for stream in range(2))
     conv, linear = (partial(layer, generator=weights) for layer in (nn.Conv2d, nn.Linear))
     return conv, linear, partial(nn.Dropout, dropout, masks), weights
@@ -45,16 +45,9 @@ class AlexNet(nn.Sequential):
     """
 
     def __init__(
-        self,
-        num_classes,
-        image_size=227,
-        width=1.0,
-        groups=2,
-        local_response_norm=True,
-        dropout=0.5,
-        seed=0,
+        self, num_classes, image_size=227, width=1.0, groups=2, local_response_norm=True, dropout=0.5, seed=0,
         initialisation="he",
-    ):
+    ):  # fmt: skip
         if image_size < 67 or (image_size - 67) % 32:
             raise ValueError(f"AlexNet: image_size must be one of 67, 99, 131, 163, 195, 227, ...; got {image_size}")
         if num_classes < 1 or width <= 0 or groups < 1:
@@ -62,13 +55,10 @@ class AlexNet(nn.Sequential):
         if initialisation not in ("he", "paper"):
             raise ValueError(f"AlexNet: initialisation must be 'he' or 'paper', got {initialisation!r}")
         conv, linear, drop, weights = _makers(seed, dropout)
-        norm = partial(nn.LocalResponseNorm, size=5, alpha=1e-4, beta=0.75, k=2.0)
-        norm = norm if local_response_norm else nn.Sequential
-
-        def scaled(units):
-            return groups * max(1, round(units * width / groups))
-
-        c1, c2, c3, c4, c5, hidden = map(scaled, (96, 256, 384, 384, 256, 4096))
+        lrn = partial(nn.LocalResponseNorm, size=5, alpha=1e-4, beta=0.75, k=2.0)
+        norm = lrn if local_response_norm else nn.Sequential
+        units = (96, 256, 384, 384, 256, 4096)
+        c1, c2, c3, c4, c5, hidden = (groups * max(1, round(each * width / groups)) for each in units)
         last = (image_size - 35) // 32  # height and width after the last pool: 1, 2, ..., 6 at 227 px
         super().__init__(
             conv1=conv(3, c1, 11, stride=4), relu1=nn.ReLU(), norm1=norm(), pool1=nn.MaxPool2d(3, 2),

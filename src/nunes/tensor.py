@@ -90,7 +90,7 @@ def apply(function, *inputs, options=(), **named_options):
     """Compute `function.forward` on the inputs' arrays and record it in the graph if any of them needs it.
 
     Inputs that are not tensors are constants; Python numbers take the dtype of the first floating tensor, so that
-    `x * 2.0` stays float32. An input that is None is left out.
+    `x * 2.0` stays float32. An input that is None is left out. The options are for `forward` alone.
     """
     dtype = next((x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"), None)
 
@@ -107,10 +107,11 @@ def apply(function, *inputs, options=(), **named_options):
 
 
 def operation(function_class, like=None):
-    """The function of tensors that a Function computes, with the arguments of its `forward` (or those of `like`)."""
+    """The function of tensors that a Function computes, with the arguments of its `forward`, or those of `like`."""
     parameters = [*inspect.signature(like or function_class().forward).parameters.values()]
-    count = sum(each.kind is each.POSITIONAL_ONLY for each in parameters) or len(parameters)  # of inputs
-    signature = inspect.Signature([each.replace(kind=each.POSITIONAL_OR_KEYWORD) for each in parameters])
+    count = sum(each.kind is each.POSITIONAL_ONLY for each in parameters) or len(parameters)  # before "/"
+    inputs = [each.replace(kind=each.POSITIONAL_OR_KEYWORD) for each in parameters[:count]]
+    signature = inspect.Signature([*inputs, *parameters[count:]])
 
     def function(*arguments, **options):
         if len(arguments) < count:  # an input is named, or left out

@@ -41,6 +41,24 @@ def test_it_is_the_papers(name, window, initial_ratio, x64):
     np.testing.assert_allclose(run(solver, gradients), expected, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("beta1", [0.5, 0.9])
+def test_with_momentum_the_numerator_is_adams(window, beta1, x64):
+    gradients = reference.trying_gradients()
+    expected = reference.adasmooth(START, gradients, 1e-2, window=window, beta1=beta1)
+    np.testing.assert_allclose(run(adasmooth(1e-2, window=window, beta1=beta1), gradients), expected, rtol=1e-10)
+    adams = run(optax.adam(1e-2, b1=beta1, b2=0.99, eps=0.0), gradients[:1] + 1)  # of one step, the ratio of two roots
+    ours = run(adasmooth(1e-2, rho1=0.9, rho2=0.9, eps=1e-30, beta1=beta1), gradients[:1] + 1)
+    np.testing.assert_allclose(ours - START, 10 * (adams - START), rtol=1e-9)
+
+
+def test_without_momentum_nothing_is_kept_for_it():
+    assert adasmooth().init(START)[0].mu is None
+    assert scale_by_adasmooth(beta1=0.9).init(START).mu.shape == START.shape
+    gradients = reference.trying_gradients().astype(np.float32)
+    np.testing.assert_array_equal(run(adasmooth(beta1=0.0), gradients), run(adasmooth(), gradients))
+
+
 def test_with_equal_constants_it_is_rmsprop(x64):
     gradients = reference.trying_gradients()
     expected = run(optax.rmsprop(1e-3, decay=0.99, eps=1e-6, eps_in_sqrt=True), gradients)

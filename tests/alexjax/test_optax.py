@@ -1,6 +1,7 @@
 """What optax asks of a transformation in `contrib`, of both of ours: its properties as tests of our own, and optax's
 own common tests, which the installed package ships."""
 
+import functools
 import inspect
 import re
 
@@ -12,10 +13,31 @@ import pytest
 
 from alexjax import adasmooth, adasmooth_delta, scale_by_adasmooth, scale_by_adasmooth_delta
 
-ALIASES = {"adasmooth": adasmooth, "adasmooth_delta": adasmooth_delta}
-SCALES = {"adasmooth": scale_by_adasmooth, "adasmooth_delta": scale_by_adasmooth_delta}
-RATES = {"adasmooth": 1e-3, "adasmooth_delta": 0.1}
-OPTIONS = {"adasmooth": {"learning_rate": 1e-3}, "adasmooth_delta": {"learning_rate": 0.1, "eps": 1e-4}}
+
+def with_momentum(make):
+    """The same with a `beta1` of 0.9 by default, to the outside like the original."""
+    wrapped, signature = functools.wraps(make)(functools.partial(make, beta1=0.9)), inspect.signature(make)
+    parameters = [each.replace(default=0.9) if each.name == "beta1" else each for each in signature.parameters.values()]
+    wrapped.__signature__ = signature.replace(parameters=parameters)
+    return wrapped
+
+
+ALIASES = {
+    "adasmooth": adasmooth,
+    "adasmooth_momentum": with_momentum(adasmooth),
+    "adasmooth_delta": adasmooth_delta,
+}
+SCALES = {
+    "adasmooth": scale_by_adasmooth,
+    "adasmooth_momentum": with_momentum(scale_by_adasmooth),
+    "adasmooth_delta": scale_by_adasmooth_delta,
+}
+RATES = {"adasmooth": 1e-3, "adasmooth_momentum": 1e-3, "adasmooth_delta": 0.1}
+OPTIONS = {
+    "adasmooth": {"learning_rate": 1e-3},
+    "adasmooth_momentum": {"learning_rate": 1e-3},
+    "adasmooth_delta": {"learning_rate": 0.1, "eps": 1e-4},
+}
 START = {"weight": jnp.linspace(-1, 1, 6).reshape(2, 3), "bias": jnp.array([0.5, -0.5, 0.0])}
 
 pytestmark = pytest.mark.parametrize("name", ALIASES)
@@ -51,8 +73,11 @@ def test_the_state_is_a_named_tuple_and_a_tree_of_parameters(name):
     assert state._fields[:4] == ("count", "displacement", "distance", "nu")
     doubled = optax.tree.map_params(solver, lambda leaf: leaf + 1, state)
     assert doubled.count == 0
-    for field in state._fields[1:]:
-        assert_trees_close(getattr(doubled, field), jax.tree.map(jnp.ones_like, START))
+    kept = {"adasmooth": 3, "adasmooth_momentum": 4, "adasmooth_delta": 4}[name]
+    trees = [tree for tree in doubled[1:] if tree is not None]
+    assert len(trees) == kept
+    for tree in trees:
+        assert_trees_close(tree, jax.tree.map(jnp.ones_like, START))
 
 
 def test_unknown_extra_arguments_are_accepted(name):
@@ -123,7 +148,7 @@ def test_no_gradient_makes_nan_or_infinity(name, dtype, scale, x64):
 def test_the_accumulators_dtype(name, dtype):
     params = jnp.ones(3, jnp.bfloat16)
     state = ALIASES[name](accumulator_dtype=dtype).init(params)[0]
-    assert {leaf.dtype for leaf in state[1:]} == {jnp.dtype(dtype or jnp.float32)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state[1:])} == {jnp.dtype(dtype or jnp.float32)}
     assert ALIASES[name](accumulator_dtype=dtype).update(params, (state, optax.EmptyState()))[0].dtype == jnp.bfloat16
 
 

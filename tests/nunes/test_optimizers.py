@@ -105,6 +105,18 @@ def test_against_optax(name, x64):
     np.testing.assert_allclose(run(ours, gradients, **options), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("window", "beta1"), [(None, 0.9), (7, 0.5)])
+def test_adasmooth_with_momentum(window, beta1):
+    gradients = reference.trying_gradients()
+    expected = reference.adasmooth(START, gradients, 1e-2, window=window, beta1=beta1)
+    ours = run(optimizers.AdaSmooth, gradients, learning_rate=1e-2, window=window, beta1=beta1)
+    np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-13)
+    x = Tensor(START.copy(), requires_grad=True)
+    assert "m.0" not in optimizers.AdaSmooth([x]).state
+    with pytest.raises(ValueError, match=r"AdaSmooth: beta1 must lie in \[0, 1\), got 1"):
+        optimizers.AdaSmooth([x], beta1=1)
+
+
 ADAPTIVE = [
     optimizers.AdaSmooth, optimizers.AdaSmoothDelta, optimizers.Adam, optimizers.AdaGrad, optimizers.AdaDelta,
     optimizers.RMSProp,

@@ -16,14 +16,13 @@ import numpy as np
 class Function:
     """One differentiable operation and, once applied, one node of the graph.
 
-    A subclass defines
+    A subclass takes its options (a stride, an axis) in its constructor, or in `forward` behind a "/", and defines
 
-        forward(*arrays, options) -> array   keeping on `self` whatever `backward` will need
+        forward(*arrays) -> array            keeping on `self` whatever `backward` will need
         backward(gradient) -> array | tuple  the vector-Jacobian product: given dL/d(output), one
                                              dL/d(input) for each input, None where `needs` says no
 
-    Neither may write into the arrays that it is given. Options (a stride, an axis) follow a "/" in the signature of
-    `forward`, or are the constructor's.
+    Neither may write into the arrays that it is given.
     """
 
     edges = None  # a Function or a leaf tensor for each input, once applied; None again when the graph has been freed

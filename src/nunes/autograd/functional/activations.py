@@ -9,6 +9,8 @@ from nunes.autograd.functional.common import pointwise
 from nunes.autograd.graph import Function
 from nunes.tensor import operation
 
+ROOT = math.sqrt(2 / math.pi)  # of gelu
+
 
 class ReLU(Function):
     """max(x, 0), with gradient 0 at 0."""
@@ -26,9 +28,6 @@ class ReLU(Function):
 
 def _sigmoid(x):  # 1 / (1 + e^−x) without overflow
     return np.exp(-np.logaddexp(0, -x))
-
-
-ROOT = math.sqrt(2 / math.pi)
 
 
 def _gelu_inner(x):

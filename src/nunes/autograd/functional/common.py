@@ -94,8 +94,6 @@ class Power(Function):
 class Pointwise(Function):
     """y = f(x), element by element: dx = dy · f'(x), the derivative being known from x or from y."""
 
-    f = of_x = of_y = None
-
     def forward(self, x, *options, **named_options):
         y = self.f(x, *options, **named_options)
         of, saved = (self.of_x, x) if self.of_x else (self.of_y, y)

@@ -74,8 +74,7 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     labels = _check_labels("cross_entropy", "logits", logits, labels)
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1), got {label_smoothing}")
-    loss = apply(CrossEntropy(), logits, labels=labels, smoothing=label_smoothing)
-    return _checked("cross_entropy", loss, logits=logits)
+    return _checked("cross_entropy", apply(CrossEntropy(), logits, options=(labels, label_smoothing)), logits=logits)
 
 
 def nll(log_probabilities, labels):

@@ -42,14 +42,14 @@ class LocalResponseNorm(Function):
         return np.divide(1, out, out=out)
 
     def forward(self, x, /, size=5, alpha=1e-4, beta=0.75, k=2.0):
-        check_images("local_response_norm", x)
+        check_images(self.name, x)
         if size < 1 or size % 2 == 0:
-            raise ValueError(f"local_response_norm: size must be odd and positive, got {size}")
+            raise ValueError(f"{self.name}: size must be odd and positive, got {size}")
         self.x, self.half, self.alpha, self.beta = x, size // 2, alpha, beta
         self.d, self.scale, y = (parallel.empty(x.shape, x.dtype) for _ in range(3))
 
         def work(x, d, scale, y):
-            np.multiply(self._window_sums(np.square, x), alpha, out=d)
+            np.multiply(self._window_sums(np.square, x), alpha, out=d)  # d_c = k + α·Σ_{|c' − c| ≤ n/2} x_c'²
             d += k
             np.multiply(x, self._inverse_power(d, scale), out=y)
 
@@ -57,7 +57,7 @@ class LocalResponseNorm(Function):
         return y
 
     def backward(self, gradient):
-        # With d_c = k + α·Σ_{|c' − c| ≤ n/2} x_c'², y_i = x_i·d_i^−β and ∂d_i/∂x_j = 2α·x_j if j is in i's window (then i is in j's: it is symmetric), so
+        # y_i = x_i·d_i^−β and ∂d_i/∂x_j = 2α·x_j if j is in i's window (then i is in j's: it is symmetric), so
         # dx_j = dy_j·d_j^−β − 2αβ·x_j·Σ_{i in j's window} dy_i·x_i·d_i^(−β−1)
         dx = parallel.empty(self.x.shape, self.x.dtype)
 

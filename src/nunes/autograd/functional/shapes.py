@@ -10,7 +10,7 @@ from nunes.tensor import Tensor, apply, operation
 
 
 class Reduction(Function):
-    """What reductions share. (N, M, K) -> (N, K) over axis 1; with `keepdims`, (N, 1, K)."""
+    """What reductions over `axis` share. (N, M, K) -> (N, K) over axis 1; with `keepdims`, (N, 1, K)."""
 
     def expand(self, gradient):  # the reduced axes again, with length 1
         return gradient if self.axis is None or self.keepdims else np.expand_dims(gradient, self.axis)
@@ -61,23 +61,26 @@ def min(x, axis=None, keepdims=False):
 
 
 class Reshape(Function):
-    def forward(self, x, /, shape):
+    """The same elements in another shape; one length may be −1."""
+
+    def forward(self, x, /, *shape):
         self.shape = x.shape
-        return x.reshape(shape)
+        return x.reshape(*shape)
 
     def backward(self, gradient):
         return gradient.reshape(self.shape)
 
 
 class Transpose(Function):
-    def forward(self, x, /, axes=None):
-        self.axes = axes
-        return x.transpose(axes)
+    """The axes permuted (reversed if none are named)."""
 
-    def backward(self, gradient):  # the inverse permutation
-        if self.axes is None:
-            return gradient.transpose()
-        return gradient.transpose(np.argsort([axis % gradient.ndim for axis in self.axes]))
+    def forward(self, x, /, *axes):
+        self.axes = axes or None
+        return x.transpose(self.axes)
+
+    def backward(self, gradient):
+        inverse = self.axes and np.argsort([axis % gradient.ndim for axis in self.axes])
+        return gradient.transpose(inverse)
 
 
 class GetItem(Function):
@@ -116,17 +119,7 @@ class Pad(Function):
         return gradient[self.inside]
 
 
-getitem, pad = map(operation, (GetItem, Pad))
-
-
-def reshape(x, *shape):
-    """The same elements in another shape; one length may be −1."""
-    return apply(Reshape(), x, shape=shape[0] if isinstance(shape[0], tuple) else shape)
-
-
-def transpose(x, *axes):
-    """The axes permuted (reversed if none are named)."""
-    return apply(Transpose(), x, axes=axes or None)
+reshape, transpose, getitem, pad = map(operation, (Reshape, Transpose, GetItem, Pad))
 
 
 def flatten(x):

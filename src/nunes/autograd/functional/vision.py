@@ -148,19 +148,17 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         ValueError: the shapes do not fit each other or `groups`.
         TypeError: x or the weight is not floating.
     """
-    if groups < 1:
-        raise ValueError(f"conv2d: groups must be at least 1, got {groups}")
     if weight.ndim != 4 or 0 in weight.shape:
         raise ValueError(f"conv2d: weight must be (KH, KW, C / groups, O), none of them 0; got shape {weight.shape}")
-    if x.ndim == 4 and (x.shape[3] != weight.shape[2] * groups or weight.shape[3] % groups):
+    reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
+    check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation, groups=groups)
+    if x.shape[3] != weight.shape[2] * groups or weight.shape[3] % groups:
         raise ValueError(
             f"conv2d: x has {x.shape[3]} channels and weight {weight.shape}, which do not fit groups={groups}: "
             f"x needs {weight.shape[2]}·groups channels, and groups must divide the outputs"
         )
     if bias is not None and bias.shape != weight.shape[3:]:
         raise ValueError(f"conv2d: bias must be ({weight.shape[3]},), got {bias.shape}")
-    reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
-    check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation)
     if weight.dtype.kind != "f":
         raise TypeError(f"conv2d: weight of shape {weight.shape} must be floating, got {weight.dtype}")
     tile = best_tile(x.shape, weight.shape, padding, groups) if stride == dilation == 1 else None
