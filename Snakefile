@@ -31,13 +31,13 @@ SPEED = {"read": TIMINGS} if FULL and project_path(TIMINGS).exists() else {"timi
 CHAPTERS = {
     "01_data": (
         [DATASET],
-        ["images", "splits", "classes", "duplicates", "augmentation", "rendered_cars"],
+        ["images", "splits", "classes", "sizes", "duplicates", "augmentation", "rendered_cars"],
         OWN_DATA | FIRST,
     ),
     "02_nunes": ([], ["spirals"], {}),
     "03_adasmooth": (
         [DATASET],
-        [f"adasmooth_{name}" for name in ("coordinate", "first_step", "ratio", "paths", "frozen")],
+        [f"adasmooth_{name}" for name in ("coordinate", "momentum", "first_step", "ratio", "paths", "frozen")],
         OWN_DATA,
     ),
     "04_mnist": ([], [f"mnist_{name}" for name in ("digits", "learning", "mistakes", "confusion")], {}),
@@ -149,7 +149,7 @@ rule report:
 
 if FULL:
 
-    rule facts:  # gathered from the notebooks; the README's table is of them
+    rule facts:  # gathered from the notebooks, and the README's table is made of them
         input:
             [f"{FACTS}/{chapter}.csv" for chapter in CHAPTERS if chapter != "02_nunes"],
         output:
@@ -157,7 +157,15 @@ if FULL:
         run:
             import pandas
 
-            from study.report import update_readme
+            from study.results import load_facts
 
             pandas.concat(map(pandas.read_csv, input)).to_csv(output[0], index=False)
-            update_readme(project_path("README.md"), output[0])
+            readme, facts = project_path("README.md"), load_facts(output[0])
+            lines = ["| optimizer | test accuracy, % | validation loss | runs |", "|---|---|---|---|"]
+            for arm in ("Adam", "AdaSmooth", "AdaSmoothDelta", "RMSProp", "AdaDelta", "SGD"):
+                accuracy, loss = (facts[f"body.{kind}.{arm}"] for kind in ("accuracy", "loss"))
+                lines.append(f"| {arm} | {accuracy} | {loss} | {accuracy.n} |")
+            before, rest = readme.read_text().split("<!-- results:begin -->\n")
+            after = rest.partition("<!-- results:end -->")[2]
+            table = "\n".join(lines)
+            readme.write_text(f"{before}<!-- results:begin -->\n{table}\n<!-- results:end -->{after}")

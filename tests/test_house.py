@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from study.config import PROJECT, RunConfig, load_profile
+from study.config import PROJECT, load_profile
 
 SOURCES = sorted((PROJECT / "src").rglob("*.py"))
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
@@ -37,8 +37,7 @@ def test_packages_import_only_what_they_may(path):
     roots = {name.split(".")[0] for name in imports(path)} - {package} - set(sys.stdlib_module_names)
     if ALLOWED[package] is not None:
         assert roots <= ALLOWED[package]
-    if path.name != "benchmark.py":
-        assert "torch" not in roots
+    assert "torch" not in roots
 
 
 def test_there_are_no_import_cycles():
@@ -66,10 +65,18 @@ def test_there_are_no_import_cycles():
         visit(name)
 
 
-def test_the_sources_stay_thin():
-    lengths = {path: len(path.read_text().splitlines()) for path in SOURCES}
-    assert max(lengths.values()) <= 350, max(lengths, key=lengths.get)
-    assert sum(lengths.values()) <= 7150
+@pytest.mark.parametrize(("package", "most"), {"nunes": 2400, "alexjax": 680, "study": 2200}.items())
+def test_the_sources_stay_thin(package, most):
+    """These bounds may only be lowered."""
+    lengths = {path: len(path.read_text().splitlines()) for path in (PROJECT / "src" / package).rglob("*.py")}
+    assert sum(lengths.values()) <= most
+    assert max(lengths.values()) <= 300, max(lengths, key=lengths.get)
+
+
+def test_nothing_draws_below_plots():
+    for path in SOURCES:
+        if path.name not in ("plots.py", "report.py"):
+            assert not {"matplotlib", "seaborn"} & {name.split(".")[0] for name in imports(path)}, path
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -78,11 +85,15 @@ def test_notebooks(path):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    assert len(tagged) == 1
+    assert len(tagged) == (path.name != "12_report.ipynb")  # which is the frame of the report, and runs nothing
+    assert notebook.cells[0].source.startswith("# ")
+    lengths = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert not cell.outputs
             assert cell.execution_count is None
+            lengths += [len(cell.source.splitlines())] if cell not in tagged else []
+    assert max(lengths, default=0) <= 25
 
 
 def test_style():
@@ -102,9 +113,9 @@ def tracked():
 
 def test_the_repository_is_small_and_holds_no_data_and_no_machines_paths():
     files = tracked()
-    assert sum(path.stat().st_size for path in files) < 30 * 2**20
+    assert sum(path.stat().st_size for path in files) < 40 * 10**6
     for path in files:
-        assert path.suffix not in {".jpg", ".jpeg", ".npz", ".tgz", ".zip", ".array_record", ".html"}, path
+        assert path.suffix not in {".jpg", ".jpeg", ".npz", ".tgz", ".zip", ".array_record"}, path
         if path.suffix != ".png":
             text = path.read_text()
             for folder in {PROJECT, Path.home()} - {Path("/")}:
@@ -117,8 +128,8 @@ def test_dependencies_are_pinned_by_version_alone():
 
 
 def published():
-    folder = PROJECT / "data" / "results" / "stanford_cars"
-    if not folder.exists():
+    folder = PROJECT / "data" / "results"
+    if not (folder / "stanford_cars").exists():
         pytest.skip("nothing is published yet")
     return folder
 
@@ -127,19 +138,22 @@ def test_published_runs_are_those_of_study_yaml():
     import json
 
     folder = published()
-    runs = load_profile("full", data_dir=str(PROJECT)).runs
-    found = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.json")}
-    assert found == set(runs)
-    for name, config in runs.items():
-        record = json.loads((folder / f"{name}.json").read_text())["config"]
-        assert RunConfig().to_dict() | record == config.to_dict(), name  # later fields are at their defaults
+    full, arms = (load_profile(name, data_dir=str(PROJECT)) for name in ("full", "arms"))
+    found = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*/*.json")}
+    assert found >= set(full.runs)
+    assert found <= set(full.runs) | set(arms.runs)  # of the second some are still to come
+    for profile in (full, arms):
+        for name in found & set(profile.runs):
+            record = json.loads((folder / f"{name}.json").read_text())
+            assert record["config"] == profile.runs[name].to_dict(), name
+            assert record["arm"] == profile.arms[name], name
 
 
 @pytest.mark.parametrize(("group", "schedule"), [("tuning", "cosine"), ("tuning_constant", "constant")])
 def test_the_comparison_is_of_the_best_trials(group, schedule):
     from study.results import load_runs
 
-    runs, _ = load_runs(published())
+    runs, _ = load_runs(published() / "stanford_cars")
     constants = ["learning_rate", "rho1", "rho2", "window", "beta1", "beta2", "rho", "eps"]
     trials = runs[(runs.group == group) & (runs.schedule == schedule)]
     best = trials[~trials.diverged].groupby("optimizer").val_loss.idxmin()
@@ -155,23 +169,3 @@ def test_the_comparison_is_of_the_best_trials(group, schedule):
     ).learning_rate:  # interior; but from 1 on AdaSmoothDelta explodes
         ends = {rates.min(), rates.max()} - {0.9 if optimizer == "adasmooth_delta" else None}
         assert best.loc[optimizer].learning_rate not in ends, optimizer
-
-
-def test_the_readme_is_up_to_date():
-    from study import report
-
-    published()
-    text = report.README.read_text()
-    assert text == report.update_readme(text, report.generated_parts())
-
-
-def test_the_readmes_figures_and_notebooks_exist():
-    import re
-
-    text = (PROJECT / "README.md").read_text()
-    targets = re.findall(r"\]\(([^)#]+)\)", text)
-    assert len(targets) > 5
-    for target in targets:
-        if "://" not in target:
-            assert (PROJECT / target).exists(), target
-    assert {path.name for path in NOTEBOOKS} == {Path(t).name for t in targets if t.endswith(".ipynb")}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from study.config import PROJECT, RUN_FIELDS, ConfigError, RunConfig, check_choice, load_profile, project_path, recorded
+from study.config import PROJECT, RUN_FIELDS, ConfigError, RunConfig, check_choice, load_profile, recorded
 
 
 @click.group(help=__doc__.splitlines()[0])
@@ -57,11 +57,7 @@ def notebook(source, target, parameters):
         parameters[name] = value if known[name]["inferred_type_name"] == "str" else parse(value)
     if "dataset" in known:  # it makes or looks at the data of a run: check before a kernel is started
         given = {name: parse(each["default"]) for name, each in known.items()} | parameters
-        config = RunConfig(**{name: value for name, value in given.items() if name in RUN_FIELDS})
-        if config.dataset == "stanford_cars" and config.data_dir and not config.data_dir.endswith(".npz"):
-            from study.data import layouts
-
-            layouts.find(project_path(config.data_dir))
+        RunConfig(**{name: value for name, value in given.items() if name in RUN_FIELDS})
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.ipynb")
     print(f"running {Path(source).name} -> {target}", flush=True)

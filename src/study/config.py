@@ -13,19 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 PROJECT = Path(__file__).resolve().parents[2]
 
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
-OWN = {  # each optimizer's own constants, where beta1 and eps are not given
-    "adagrad": {"beta1": 0.0, "eps": 1e-7},
-    "adam": {"beta1": 0.9, "eps": 1e-8},
-    "sgd": {"beta1": 0.9, "eps": 0.0},
-}
+OWN = {"adagrad": (0.0, 1e-7), "adam": (0.9, 1e-8), "sgd": (0.9, 0.0)}  # beta1 and eps where they are left open
 SIZES = (67, 99, 131, 163, 195, 227)  # whatever AlexNet's strides fit
 FORMS = {
     "mnist": {"network": ("cnn", "mlp"), "label": ("digit",), "image_size": (28,)},
     "rendered_cars": {"network": ("alexnet",), "label": ("body",), "image_size": SIZES},
     "stanford_cars": {"network": ("alexnet",), "label": ("body", "make", "model"), "image_size": SIZES},
 }
-VARIANTS = ("paper", "first_ratio_0", "ratio_0", "ratio_1", "ratio_layer", "ratio_coin", "unsquared", "eps_outside",
-            "momentum")  # fmt: skip
+VARIANTS = ("paper", "first_ratio_0", "ratio_0", "ratio_1", "ratio_layer", "ratio_coin", "unsquared", "eps_outside")
+VARIANTS += ("momentum",)
 
 
 def project_path(path):
@@ -43,6 +39,12 @@ class ConfigError(ValueError):
 
     def _render_traceback_(self):  # IPython asks for this: a notebook shows the line, not our call stack
         return [f"{type(self).__name__}: {self}"]
+
+
+def check(holds, message):
+    """Raise ConfigError with the `message` unless it `holds`."""
+    if not holds:
+        raise ConfigError(message)
 
 
 def check_choice(name, value, choices):
@@ -124,14 +126,16 @@ class RunConfig(BaseModel):
     @classmethod
     def _fill_in(cls, given):
         """What follows from other fields: constants that are the optimizer's own, the form of the digits."""
-        own = {"beta1": 0.0, "eps": 1e-6} | OWN.get(str(given.get("optimizer")), {})
-        left_open = {name: own[name] for name, unset in UNSET.items() if given.get(name, unset) == unset}
+        beta1, eps = OWN.get(str(given.get("optimizer")), (0.0, 1e-6))
+        given = {"beta1": -1, "eps": 0, "window": "training"} | given
+        left_open = ({"beta1": beta1} if given["beta1"] == -1 else {}) | ({"eps": eps} if given["eps"] == 0 else {})
         if given.get("dataset") == "mnist":  # whose digits are 28 pixels wide, and no digits when mirrored
             cars = {"label": "body", "image_size": 67, "augment": True}
             digits = {"label": "digit", "image_size": 28, "augment": False}
             left_open |= {name: digits[name] for name, usual in cars.items() if given.get(name, usual) == usual}
-        window = given.get("window", "training")
-        return given | left_open | {"window": str(window) if type(window) is int else window}  # as papermill reads 10
+        if type(given["window"]) is int:  # as papermill reads 10
+            left_open["window"] = str(given["window"])
+        return given | left_open
 
     @model_validator(mode="after")
     def _agree(self):
@@ -140,19 +144,18 @@ class RunConfig(BaseModel):
             check_choice(f"{name} of {self.dataset}", getattr(self, name), choices)
         if not (self.window.isdecimal() and int(self.window) > 0):
             check_choice("window", self.window, ("epoch", "training", "a number of steps"))
-        if self.dataset == "rendered_cars" and self.data_dir and not self.data_dir.endswith(".npz"):
-            raise ConfigError("rendered_cars needs no data_dir; for photographs set dataset to 'stanford_cars'")
-        if (self.zoom < 1 or self.colour) and not self.augment:
-            raise ConfigError("zoom and colour are parts of the augmentation, which is off")
-        if self.rho1 > self.rho2:
-            raise ConfigError(f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
-        whose = f"not of {self.optimizer} in {self.backend}"
-        if self.weight_decay and (self.backend != "jax" or self.optimizer not in ("adam", "adasmooth")):
-            raise ConfigError(f"weight_decay is one of adam and adasmooth in jax, {whose}")
-        if self.variant != "paper" and (self.optimizer, self.backend) != ("adasmooth", "jax"):
-            raise ConfigError(f"variant {self.variant!r} is one of AdaSmooth in JAX, {whose}")
-        if self.variant != "paper" and self.weight_decay:
-            raise ConfigError(f"variant {self.variant!r} has no weight_decay")
+        drawn, whose = self.dataset == "rendered_cars", f"not of {self.optimizer} in {self.backend}"
+        needless = "rendered_cars needs no data_dir; for photographs set dataset to 'stanford_cars'"
+        check(not drawn or not self.data_dir or self.data_dir.endswith(".npz"), needless)
+        plain = self.zoom == 1 and self.colour == 0
+        check(self.augment or plain, "zoom and colour are parts of the augmentation, which is off")
+        check(self.rho1 <= self.rho2, f"rho1 must not exceed rho2, got {self.rho1} and {self.rho2}")
+        decays = self.backend == "jax" and self.optimizer in ("adam", "adasmooth")
+        check(decays or not self.weight_decay, f"weight_decay is one of adam and adasmooth in jax, {whose}")
+        if self.variant != "paper":
+            varies = (self.optimizer, self.backend) == ("adasmooth", "jax")
+            check(varies, f"variant {self.variant!r} is one of AdaSmooth in JAX, {whose}")
+            check(not self.weight_decay, f"variant {self.variant!r} has no weight_decay")
         return self
 
     @classmethod
@@ -167,17 +170,12 @@ class RunConfig(BaseModel):
             given["data_dir"] = str(project_path(given["data_dir"]))
         return cls(**given)
 
-    def replace(self, **changes):
-        """This configuration with some fields changed, checked anew."""
-        return RunConfig(**self.model_dump() | changes)
-
     def to_dict(self):
         """The fields as plain values, without `data_dir`: where the photographs lie is the machine's affair."""
         return self.model_dump(exclude={"data_dir"})
 
 
 RUN_FIELDS = list(RunConfig.model_fields)
-UNSET = {"beta1": -1, "eps": 0}  # what stands for the optimizer's own
 
 
 def refuse(error, model):
@@ -243,13 +241,10 @@ def load_profile(name, data_dir=""):
     profiles = yaml.safe_load(project_path("study.yaml").read_text())
     check_choice("profile", name, list(profiles))
     profile, data_dir = profiles[name], str(Path(str(data_dir)).expanduser()) if data_dir else ""
-    dataset = "stanford_cars" if data_dir else profile["dataset"]
-    if dataset != "rendered_cars" and not data_dir:
-        raise ConfigError(
-            f"profile {name!r} needs the photographs: DATA_DIR=path/to/stanford_cars (see data/README.md)"
-        )
-    if data_dir and not project_path(data_dir).exists():
-        raise ConfigError(f"DATA_DIR {data_dir!r} does not exist")
+    dataset, photographs = "stanford_cars" if data_dir else profile["dataset"], "DATA_DIR=path/to/stanford_cars"
+    needs = f"profile {name!r} needs the photographs: {photographs} (see data/README.md)"
+    check(data_dir or dataset == "rendered_cars", needs)
+    check(not data_dir or project_path(data_dir).exists(), f"DATA_DIR {data_dir!r} does not exist")
     data_dir = data_dir and str(project_path(data_dir))
     runs, arms = {}, {}
     for group, blocks in profile["runs"].items():
@@ -260,8 +255,7 @@ def load_profile(name, data_dir=""):
             run = RunConfig(**({"dataset": dataset, "data_dir": data_dir} if of_cars else {}) | settings)
             words = {key: _spell(key, value) for key, value in ({"optimizer": run.optimizer} | varied).items()}
             identifier = f"{run.dataset}/{group}/{'-'.join(words[key] for key in words if key != 'arm')}"
-            if identifier in runs:
-                raise ConfigError(f"study.yaml, {name}: two runs are called {identifier!r}")
+            check(identifier not in runs, f"study.yaml, {name}: two runs are called {identifier!r}")
             runs[identifier], arms[identifier] = run, arm or ", ".join(words[key] for key in words if key != "seed")
     return Profile(name, dataset, data_dir, runs, arms, profile["speed"], profile.get("published", False))
 

@@ -1,5 +1,5 @@
-"""The optimizer and the learning rate of a run, by the same constants in both implementations; and AdaSmooth with one part
-changed, to see what that part does (JAX, float32; the names are RunConfig's `variant`):
+"""The optimizer and the learning rate of a run, by the same constants in both implementations; and AdaSmooth with one
+part changed, to see what that part does (JAX, float32; the names are RunConfig's `variant`):
 
     first_ratio_0      the ratio is 0, not 1, where nothing has moved: a first step of up to 100 η
     ratio_0, ratio_1   the ratio is 0 (or 1) everywhere after the first step: RMSProp with c² = (1 − ρ2)² or (1 − ρ1)²

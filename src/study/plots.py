@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from study.config import project_path
 from study.statistics import interval
@@ -73,22 +73,3 @@ def seeds_and_mean(axis, place, values, colour):
     axis.scatter(values, np.full(len(values), place), s=14, alpha=0.5, color=colour)
     axis.plot(interval(values), [place, place], color=colour, linewidth=2)
     axis.plot(np.mean(values), place, "|", color=colour, markersize=16, markeredgewidth=3)
-
-
-def curves(axis, histories, column, arms=None):
-    """Mean of `column` over the seeds with its 95 % interval against the epoch, a line for each arm, named at its end.
-
-    `histories` has a row an epoch and run, as from `results.load_runs`; arms other than those in `arms` are grey.
-    """
-    for arm in reversed(in_order(histories.arm)):
-        named = arms is None or arm in arms
-        by_epoch = histories[histories.arm == arm].groupby("epoch")[column]
-        means, tone = by_epoch.mean(), colour(arm) if named else "#bbbbbb"
-        axis.plot(means, color=tone, linewidth=2 if named else 1.2, label=arm, zorder=3 if named else 2)
-        if named:
-            low, high = zip(*by_epoch.apply(interval), strict=True)
-            axis.fill_between(means.index, low, high, color=tone, alpha=0.2, linewidth=0)
-    axis.set_xlabel("epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if column.endswith("accuracy"):
-        percent(axis)

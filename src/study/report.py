@@ -1,5 +1,4 @@
-"""What people read: the report, which is the executed notebooks put together and rendered as one page, and the README's
-one generated table."""
+"""The report: the executed notebooks put together and rendered as one page."""
 
 import re
 from pathlib import Path
@@ -8,30 +7,6 @@ import nbformat
 from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import Preprocessor
-
-from study.config import ConfigError
-from study.results import load_facts
-
-ARMS = ("Adam", "AdaSmooth", "AdaSmoothDelta", "RMSProp", "AdaDelta", "SGD")
-MARKED = re.compile(r"(<!-- results:begin[^>]*-->\n).*?(<!-- results:end -->)", re.DOTALL)
-
-
-def results_table(facts):
-    """The README's table (Markdown), from {key: Estimate}."""
-    rows = ["| optimizer | test accuracy, % | validation loss | runs |", "|---|---|---|---|"]
-    for arm in ARMS:
-        accuracy, loss = facts[f"body.accuracy.{arm}"], facts[f"body.loss.{arm}"]
-        rows.append(f"| {arm} | {accuracy} | {loss} | {accuracy.n} |")
-    return "\n".join(rows)
-
-
-def update_readme(readme, facts):
-    """Write the table between the README's markers anew, from a table of facts."""
-    table = results_table(load_facts(facts))
-    text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", readme.read_text())
-    if count != 1:
-        raise ConfigError(f"{readme} must have the markers <!-- results:begin --> and <!-- results:end --> once")
-    readme.write_text(text)
 
 
 def assemble(frame, chapters, published):
@@ -60,10 +35,12 @@ def assemble(frame, chapters, published):
         contents.append(f"- [{title}](#{path.stem})")
         for cell in chapter:
             if cell.cell_type == "markdown":
-                cell.source = re.sub(r"^#(?=#* )", "##", cell.source, flags=re.MULTILINE)
+                text = re.sub(r"^#(?=#* )", "##", cell.source, flags=re.MULTILINE)
+                text = re.sub(r"^#+ Facts$", rf'<a id="{path.stem}-facts"></a>\n\n\g<0>', text, flags=re.MULTILINE)
+                cell.source = re.sub(r"\]\(#facts(?=\s)", f"](#{path.stem}-facts", text)
         chapter[0].source = f'<a id="{path.stem}"></a>\n\n{chapter[0].source}'
         body += chapter
-    table = nbformat.v4.new_markdown_cell("\n".join([*contents, "- [Conclusion](#conclusion)"]))
+    table = nbformat.v4.new_markdown_cell("\n".join([*contents, "- [Conclusion](#Conclusion)"]))
     notebook = nbformat.v4.new_notebook(cells=[*opening, table, *body, *conclusion])
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index}"

@@ -15,8 +15,6 @@ import pandas as pd
 from study.config import PROJECT, ConfigError, project_path, recorded
 from study.statistics import Estimate
 
-FACT = Estimate._fields  # the columns of a table of facts, after its key
-
 
 @dataclass(frozen=True)
 class Result:
@@ -25,8 +23,8 @@ class Result:
     config: dict  # the RunConfig's fields
     history: pd.DataFrame  # a row an epoch: epoch, step, train_loss, val_loss, val_accuracy, seconds
     summary: dict  # final numbers, versions, machine
-    test_labels: np.ndarray | None  # (N,); None if the test split was not evaluated
-    test_logits: np.ndarray | None  # (N, num_classes)
+    test_labels: np.ndarray | None  # (N,)
+    test_logits: np.ndarray | None  # (N, num_classes); None if the test split was not evaluated
     weights: dict  # {"conv1.weight": array, ...}, the trained network
 
     def save(self, path, arm=""):
@@ -37,11 +35,10 @@ class Result:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
-        summary = {  # JSON has neither NaN nor infinity
-            key: None if isinstance(value, float) and not np.isfinite(value) else value
-            for key, value in self.summary.items()
-        }
-        record = {"arm": arm or self.config["optimizer"], "config": self.config, "summary": summary}
+        record = {"arm": arm or self.config["optimizer"], "config": self.config, "summary": dict(self.summary)}
+        for key, value in self.summary.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                record["summary"][key] = None  # JSON has neither NaN nor infinity
         if self.test_logits is not None:
             classes, predictions = self.test_logits.shape[1], self.test_logits.argmax(axis=1)
             if classes <= 64:
@@ -51,28 +48,16 @@ class Result:
             else:  # in the order of the test split
                 record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
                 record["conv1"] = encode_filters(self.weights["conv1.weight"])
-        write_json(f"{path}.json", record)
-
-
-def write_json(path, record):
-    """Write a record (without NaN, which JSON has not) beside and rename it: there is never half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(f"{path}.partial")
-    partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    os.replace(partial, path)
+        partial = Path(f"{path}.partial")  # beside, then renamed: there is never half a file
+        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        os.replace(partial, f"{path}.json")
 
 
 def encode_filters(weights):
-    """Filters (11, 11, 3, C) as text, a byte a weight: each filter from its smallest weight (0) to its largest (255)."""
+    """Filters (11, 11, 3, C) as text, a byte a weight, each from its smallest weight (0) to its largest (255)."""
     low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
     shades = np.rint(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
     return base64.b64encode(shades.tobytes()).decode()
-
-
-def decode_filters(text):
-    """What `encode_filters` wrote, as images. -> (C, 11, 11, 3) uint8"""
-    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(11, 11, 3, -1).transpose(3, 0, 1, 2)
 
 
 def describe_machine():
@@ -87,12 +72,9 @@ def describe_machine():
         commit = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or None
     except OSError:
         commit = None
-    return {
-        "machine": f"{cpu}, {os.cpu_count()} cores",
-        "versions": {name: metadata.version(name) for name in ("numpy", "jax", "optax")}
-        | {"python": platform.python_version()},
-        "git_commit": commit,
-    }
+    versions = {name: metadata.version(name) for name in ("numpy", "jax", "optax")}
+    versions["python"] = platform.python_version()
+    return {"machine": f"{cpu}, {os.cpu_count()} cores", "versions": versions, "git_commit": commit}
 
 
 def load_runs(folder):
@@ -119,8 +101,7 @@ def load_runs(folder):
 
 def write_facts(facts, folder="", name=""):
     """{key: Estimate} as a table, written as `folder`/`name`.csv if there is a folder."""
-    columns = {"key": list(facts)} | {field: [getattr(fact, field) for fact in facts.values()] for field in FACT}
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(facts.values(), index=facts, columns=Estimate._fields).rename_axis("key").reset_index()
     if folder:
         project_path(folder).mkdir(parents=True, exist_ok=True)
         table.to_csv(project_path(folder) / f"{name}.csv", index=False, float_format="%.6g")
@@ -129,5 +110,5 @@ def write_facts(facts, folder="", name=""):
 
 def load_facts(path):
     """{key: Estimate} of a table that `write_facts` wrote."""
-    rows = pd.read_csv(project_path(path), keep_default_na=False, na_values={"low": "", "high": ""})
-    return {row.key: Estimate(*(getattr(row, field) for field in FACT)) for row in rows.itertuples()}
+    table = pd.read_csv(project_path(path), index_col="key").fillna({"unit": ""})
+    return {key: Estimate(*fields) for key, *fields in table.itertuples(name=None)}

@@ -1,5 +1,5 @@
-"""What the study is judged by (data/PROTOCOL.md): intervals, paired differences, steps to a target, widths; and how a
-number is written."""
+"""What the study is judged by (data/PROTOCOL.md): intervals, paired differences, steps to a target; and how a number is
+written."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from scipy.stats import bootstrap, sem, t
 
 DIGITS = {  # behind the point; of other units three
     "%": 1, "points": 1, "% of digits": 2, "points of digits": 2, "steps": 0, "ms": 0, "s": 0, "×": 2, "decades": 2,
-    "numbers": 0, "models": 0,
+    "numbers": 0, "models": 0, "runs": 0,
 }  # fmt: skip
 
 
@@ -83,29 +83,3 @@ def steps_to(history, target):
         return np.nan
     pair = slice(max(reached[0] - 1, 0), reached[0] + 1)
     return np.interp(-target, -losses[pair], steps[pair])  # np.interp wants what rises
-
-
-def width(learning_rates, losses, bound):
-    """How many decades of learning rate around the best keep the loss within `bound`.
-
-    Between grid points the loss is linear in the logarithm of the learning rate; a run that diverged counts as
-    infinitely bad, and the region ends at the grid's ends. (N,), (N,) -> decades; 0 if even the best is outside.
-    """
-    order = np.argsort(learning_rates)
-    rates = np.log10(np.asarray(learning_rates, float)[order])
-    losses = np.nan_to_num(np.asarray(losses, float)[order], nan=np.inf)
-    best = losses.argmin()
-    if losses[best] > bound:
-        return 0.0
-
-    def edge(direction):
-        here = best
-        while 0 <= here + direction < len(rates):
-            there = here + direction
-            if losses[there] > bound:
-                part = (bound - losses[here]) / (losses[there] - losses[here])  # 0 if `there` is infinite
-                return rates[here] + part * (rates[there] - rates[here])
-            here = there
-        return rates[here]
-
-    return edge(1) - edge(-1)

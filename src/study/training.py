@@ -8,7 +8,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -16,6 +15,7 @@ import optax
 import pandas as pd
 from jax.sharding import NamedSharding, PartitionSpec
 from scipy.special import log_softmax, logsumexp
+from tqdm import tqdm
 
 import nunes.autograd.functional as F
 from alexjax import alexnet, digits
@@ -24,14 +24,6 @@ from nunes import Tensor, models, no_grad
 from study import data, optimizers
 from study.config import ConfigError
 from study.results import Result, describe_machine
-
-try:
-    from tqdm import tqdm
-except ImportError:  # a bare machine
-
-    def tqdm(**_):
-        return SimpleNamespace(update=lambda: None, clear=lambda: None, close=lambda: None)
-
 
 APPLY = {"alexnet": alexnet.apply, "cnn": digits.apply, "mlp": digits.apply}
 
@@ -202,8 +194,7 @@ def train(config, checkpoint=None):
     machine = describe_machine() | {"device": jax.devices()[0].device_kind if config.backend == "jax" else "cpu"}
     backend = BACKENDS[config.backend](config, len(dataset.class_names), steps_per_epoch)
     identity = {"config": config.to_dict(), "digest": dataset.digest}
-    rows = _restore(checkpoint, identity, backend)
-    diverged = False
+    rows, diverged = _restore(checkpoint, identity, backend), False
     distortion = {"zoom": config.zoom, "colour": config.colour}
     total, done = config.epochs * steps_per_epoch, len(rows) * steps_per_epoch
     progress = tqdm(total=total, initial=done, unit="step", disable=None)  # shown where somebody watches
@@ -215,43 +206,30 @@ def train(config, checkpoint=None):
             losses.append(backend.step(normalise(images), labels))
             progress.update()
         losses = np.asarray([float(loss) for loss in losses])
-        seconds = time.perf_counter() - start  # of training in this epoch, without evaluation
-        val_loss, val_accuracy, _ = judge(dataset.validation)
         row = {"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, "train_loss": losses.mean()}
-        rows.append(row | {"val_loss": val_loss, "val_accuracy": val_accuracy, "seconds": seconds} | inside)
+        seconds = time.perf_counter() - start  # of training in this epoch, without evaluation
+        row["val_loss"], row["val_accuracy"], _ = judge(dataset.validation)
+        rows.append(row | {"seconds": seconds} | inside)
         progress.clear()
-        print(
-            f"epoch {epoch + 1:3d}/{config.epochs}: train loss {losses.mean():.4f}, validation loss {val_loss:.4f}, "
-            f"accuracy {val_accuracy:.1%}, {seconds:.1f} s",
-            flush=True,
-        )
-        diverged = not np.isfinite([losses.mean(), val_loss]).all()
+        line = "train loss {train_loss:.4f}, validation loss {val_loss:.4f}, accuracy {val_accuracy:.1%}".format(**row)
+        print(f"epoch {epoch + 1:3d}/{config.epochs}: {line}, {seconds:.1f} s", flush=True)
+        diverged = not np.isfinite([row["train_loss"], row["val_loss"]]).all()
         if diverged:
             break
         _save(checkpoint, identity, backend, rows)
     progress.close()
 
-    history, tested, labels, logits = pd.DataFrame(rows), {}, None, None
+    row = rows[-1]
+    summary, logits = {name: float(row[name]) for name in ("val_loss", "val_accuracy", "train_loss")}, None
     if config.test:
-        loss, accuracy, logits = judge(dataset.test, config.views)
-        labels = dataset.test.labels
-        tested = {"test_loss": loss, "test_accuracy": accuracy}
+        summary["test_loss"], summary["test_accuracy"], logits = judge(dataset.test, config.views)
         if logits.shape[1] > 10:
             best_five = np.argpartition(logits, -5, axis=1)[:, -5:]
-            tested["test_top5"] = float((best_five == labels[:, None]).any(axis=1).mean())
-    summary = {
-        **tested,
-        **{name: float(rows[-1][name]) for name in ("val_loss", "val_accuracy", "train_loss")},
-        "diverged": diverged,
-        "steps": rows[-1]["step"],
-        "seconds": float(history.seconds.sum()),
-        "counts": dataset.counts,
-        "class_names": dataset.class_names,
-        "source": dataset.source,
-        "digest": dataset.digest,
-        **machine,
-    }
-    return Result(config.to_dict(), history, summary, labels, logits, backend.weights())
+            summary["test_top5"] = float((best_five == dataset.test.labels[:, None]).any(axis=1).mean())
+    history = pd.DataFrame(rows)
+    summary |= {"diverged": diverged, "steps": row["step"], "seconds": float(history.seconds.sum())}
+    summary |= {name: getattr(dataset, name) for name in ("counts", "class_names", "source", "digest")} | machine
+    return Result(config.to_dict(), history, summary, dataset.test.labels, logits, backend.weights())
 
 
 def _save(checkpoint, identity, backend, rows):

@@ -1,4 +1,4 @@
-"""Tables, sentences, the README's markers, the HTML page, the command line."""
+"""The report put together, the HTML page, the README's table, the command line."""
 
 import subprocess
 import sys
@@ -6,19 +6,55 @@ import sys
 import nbformat
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from study import report
 from study.__main__ import main, parse
-from study.config import PROJECT, ConfigError
+from study.config import PROJECT
+from study.results import load_facts, write_facts
+from study.statistics import Estimate
 
 
-def test_the_readmes_markers():
-    text = "before\n<!-- a:begin (made by make readme) -->\nold\n<!-- a:end -->\nafter\n"
-    new = report.update_readme(text, {"a": r"new \1"})
-    assert new == "before\n<!-- a:begin (made by make readme) -->\nnew \\1\n<!-- a:end -->\nafter\n"
-    assert report.update_readme(new, {"a": r"new \1"}) == new
-    with pytest.raises(ConfigError, match="b:begin"):
-        report.update_readme(text, {"b": "x"})
+def test_facts_are_written_and_read(tmp_path):
+    facts = {"a": Estimate(-1.66, -2.7, -0.6, 10, "points", True), "b": Estimate(7.0, unit="runs")}
+    table = write_facts(facts, tmp_path, "one")
+    assert table.key.tolist() == ["a", "b"]
+    read = load_facts(tmp_path / "one.csv")
+    assert str(read["a"]) == "−1.7 (−2.7 to −0.6)"
+    assert (read["a"].n, read["a"].unit, read["a"].direction) == (10, "points", -1)
+    assert read["b"][0] == 7.0
+    assert (read["b"].unit, read["b"].direction) == ("runs", 0)
+
+
+def write_notebook(path, *cells):
+    made = []
+    for kind, source, *tags in cells:
+        make = nbformat.v4.new_markdown_cell if kind == "m" else nbformat.v4.new_code_cell
+        made.append(make(source, metadata={"tags": tags}))
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return path
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_the_report_is_the_notebooks_put_together(published, tmp_path):
+    frame = write_notebook(
+        tmp_path / "frame.ipynb",
+        ("m", "# The report"), ("m", "what came out", "published"), ("m", "a demonstration", "demonstration"),
+        ("m", "## Conclusion", "conclusion"), ("m", "so it is", "published"),
+    )  # fmt: skip
+    cells = ("m", "# 1 · One"), ("m", '## Facts\n\n# [2](#facts "key")'), ("c", "1 + 1")
+    one = write_notebook(tmp_path / "01_one.ipynb", *cells)
+    two = write_notebook(tmp_path / "02_two.ipynb", ("m", "# 2 · Two"), ("m", "it shows", "published"))
+    notebook = report.assemble(frame, [one, two], published)
+    nbformat.validate(notebook)
+    text = [cell.source for cell in notebook.cells]
+    assert text[0] == "# The report"
+    assert text[1] == ("what came out" if published else "a demonstration")
+    assert text[2] == "- [1 · One](#01_one)\n- [2 · Two](#02_two)\n- [Conclusion](#Conclusion)"
+    facts = '<a id="01_one-facts"></a>\n\n### Facts\n\n## [2](#01_one-facts "key")'
+    assert text[3:6] == ['<a id="01_one"></a>\n\n## 1 · One', facts, "1 + 1"]
+    assert ("it shows" in text) == published
+    assert text[-1] == ("so it is" if published else "## Conclusion")
 
 
 def test_the_page_is_one_file_without_scripts(tmp_path):
@@ -28,8 +64,7 @@ def test_the_page_is_one_file_without_scripts(tmp_path):
         ),
         nbformat.v4.new_code_cell("secret = 1"),
     ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "n.ipynb")
-    report.export_html(tmp_path / "n.ipynb", tmp_path / "n.html", "A <title>")
+    report.export_html(nbformat.v4.new_notebook(cells=cells), tmp_path / "n.html", "A <title>")
     html = (tmp_path / "n.html").read_text()
     assert html.count("<math") == 2
     assert "<mfrac>" in html
@@ -53,7 +88,7 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "--profile", "fast"], "unknown profile 'fast' (choices: quick, full)"),
+        (["report", "--profile", "fast"], "unknown profile 'fast' (choices: quick, full, arms)"),
         (["report", "--data-dir", "nowhere"], "DATA_DIR 'nowhere' does not exist"),
         (["report", "--data-dir", "src"], "no photographs found in"),
         (["report", "--profile", "full"], "profile 'full' needs the photographs"),
@@ -61,7 +96,7 @@ def run(*arguments):
         (["notebook", "notebooks/3.ipynb", "{out}"], "there is no notebook 'notebooks/3.ipynb'"),
         (
             ["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "image_size", "224"],
-            "AlexNet cannot take image_size 224",
+            "unknown image_size of rendered_cars 224",
         ),
         (["notebook", "notebooks/05_train.ipynb", "{out}", "-p", "backend", "torch"], "unknown backend 'torch'"),
         (["notebook", "notebooks/01_data.ipynb", "{out}", "-p", "label", "colour"], "unknown label 'colour'"),
@@ -88,32 +123,29 @@ def test_papermill_itself_stops_at_a_misspelt_parameter(tmp_path):
     assert "ConfigError: unknown parameter 'optimzer'; did you mean 'optimizer'?" in result.stderr
 
 
-def test_a_stale_readme_is_refused(monkeypatch, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- results:begin -->\nold\n<!-- results:end -->\n")
-    monkeypatch.setattr(report, "README", readme)
-    monkeypatch.setattr(report, "generated_parts", lambda: {"results": "new"})
-    with pytest.raises(ConfigError, match="stale"):
-        main(["readme", "--check"])
-    assert "old" in readme.read_text()
-    main(["readme"])
-    main(["readme", "--check"])
+def test_papermill_takes_a_run_written_out_as_a_file(tmp_path):
+    (tmp_path / "run.yaml").write_text("optimizer: adam\nbeta2: 1.5\n")
+    command = [sys.executable, "-m", "papermill", "notebooks/05_train.ipynb", str(tmp_path / "out.ipynb")]
+    command += ["-f", str(tmp_path / "run.yaml"), "-k", "python3"]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "ConfigError: beta2 must be less than 1, got 1.5" in result.stderr
 
 
-def test_a_run_is_made_again_from_its_file(monkeypatch, tmp_path, capsys):
+def test_a_run_is_made_again_from_its_file(monkeypatch, tmp_path):
     from study import RunConfig, training
     from study.results import Result
 
     config, seen = RunConfig(seed=3, epochs=2), []
     recorded = {"train_loss": 1.5, "val_loss": None, "test_loss": 1.25, "test_accuracy": 0.5}
-    Result(config.to_dict(), pd.DataFrame(), recorded, None, None, None).save(tmp_path / "run")
+    Result(config.to_dict(), pd.DataFrame(), recorded, None, None, {}).save(tmp_path / "run")
     summary = {"train_loss": 1.5, "val_loss": float("nan")}
 
     def train(config):
         seen.append(config)
-        return Result(config.to_dict(), pd.DataFrame(), summary, None, None, None)
+        return Result(config.to_dict(), pd.DataFrame(), summary, None, None, {})
 
     monkeypatch.setattr(training, "train", train)
-    main(["again", str(tmp_path / "run.json")])
+    result = CliRunner().invoke(main, ["again", str(tmp_path / "run.json")])
     assert seen == [config]
-    assert capsys.readouterr().out == "train_loss: recorded 1.5, now 1.5\nval_loss: recorded None, now nan\n"
+    assert result.output == "train_loss: recorded 1.5, now 1.5\nval_loss: recorded None, now nan\n"

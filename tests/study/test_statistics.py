@@ -1,10 +1,14 @@
-"""Intervals, paired differences, steps to a target, widths: against cases that can be worked out by hand."""
+"""Intervals, paired differences, steps to a target, widths, printed numbers: against cases that can be worked out by
+hand."""
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
 from study import statistics
+from study.config import PROJECT
+from study.statistics import Estimate
 
 
 def test_an_interval_covers_as_often_as_it_says():
@@ -23,12 +27,46 @@ def test_intervals_of_few_or_equal_values():
 def test_pairs_share_a_seed():
     runs = pd.DataFrame(
         {
-            "optimizer": ["adam", "adam", "adam", "adasmooth", "adasmooth"],
+            "arm": ["Adam", "Adam", "Adam", "AdaSmooth", "AdaSmooth"],
             "seed": [0, 1, 2, 1, 0],
             "loss": [1.0, 2.0, 9.0, 2.5, 1.25],
         }
     )
-    assert statistics.paired(runs, "loss", "adasmooth").tolist() == [0.25, 0.5]
+    assert statistics.paired(runs, "loss", "AdaSmooth").to_dict() == {0: 0.25, 1: 0.5}
+    assert statistics.paired(runs, "loss", "Adam", against="AdaSmooth").to_dict() == {0: -0.25, 1: -0.5}
+    assert statistics.paired(runs, "loss", "SGD").empty
+    with pytest.raises(ValueError, match="duplicate"):
+        statistics.paired(pd.concat([runs, runs]), "loss", "AdaSmooth")
+
+
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (Estimate(-1.66, -2.69, -0.61, 10, "points", True), "−1.7 (−2.7 to −0.6)"),
+        (Estimate(0.0135, -0.0219, 0.0378, 10, "", True), "+0.013 (−0.022 to +0.038)"),
+        (Estimate(1.5472, 1.5395, 1.5546, 10), "1.547 (1.540 to 1.555)"),
+        (Estimate(41.41, 40.97, 41.85, 5, "%"), "41.4 (41.0 to 41.9)"),
+        (Estimate(41.92, 41.48, 42.58, 10, "%"), "42 (41 to 43)"),  # no decimal that the interval does not bear
+        (Estimate(25.51, unit="%"), "25.5"),  # one run: no interval
+        (Estimate(5, n=10, unit="runs"), "5"),
+        (Estimate(1234.4, 1100, 1300, 3, "ms"), "1,234 (1,100 to 1,300)"),
+        (Estimate(0.6232, n=63, unit="decades"), "0.62"),
+    ],
+)
+def test_one_way_to_write_a_number(number, printed):
+    assert str(number) == printed
+
+
+def test_estimates_of_runs():
+    """Shares become per cent, what diverged is left out, and a direction is one that the interval has."""
+    share = statistics.estimate([0.4, 0.42, np.nan, 0.44], "%")
+    assert (share.value, share.n, share.direction) == (pytest.approx(42), 3, 1)
+    gap = statistics.difference([-0.01, -0.02, -0.03], "points")
+    assert gap.signed
+    assert gap.value == pytest.approx(-2)
+    assert statistics.difference([-0.01, -0.011, -0.012]).direction == -1
+    assert statistics.difference([-0.01, 0.02, -0.03]).direction == 0
+    assert statistics.difference([-0.01, -0.02]).direction == 0  # two runs have no interval
 
 
 @pytest.mark.parametrize(
@@ -58,7 +96,12 @@ def test_steps_to_a_target(losses, expected):
     ],
 )
 def test_widths(losses, bound, expected):
+    """Notebook 7, the only one that measures them, defines how."""
+    cells = nbformat.read(PROJECT / "notebooks" / "07_sensitivity.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if cell.cell_type == "code" and "def width(" in cell.source]
+    exec(source, notebook := {"np": np})
+    width = notebook["width"]
     rates = np.array([1e-4, 1e-3, 1e-2])
-    assert statistics.width(rates, losses, bound) == pytest.approx(expected)
+    assert width(rates, losses, bound) == pytest.approx(expected)
     shuffled = [2, 0, 1]
-    assert statistics.width(rates[shuffled], np.array(losses)[shuffled], bound) == pytest.approx(expected)
+    assert width(rates[shuffled], np.array(losses)[shuffled], bound) == pytest.approx(expected)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from study.config import PROJECT, load_profile
+from study.results import load_facts
 
 
 def plan(profile, data_dir=""):
@@ -33,7 +34,7 @@ def test_a_run_is_finished_if_its_file_is_of_its_configuration(tmp_path, monkeyp
     profile = load_profile("full", str(PROJECT))
     name, run = next(iter(profile.runs.items()))
     monkeypatch.setattr(config, "PROJECT", tmp_path)
-    path = tmp_path / profile.results / f"{name}.json"
+    path = tmp_path / profile.folders[1] / f"{name}.json"
     assert not profile.is_finished(name)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"config": run.to_dict()}))
@@ -48,15 +49,15 @@ def test_a_run_is_finished_if_its_file_is_of_its_configuration(tmp_path, monkeyp
         ("06_convergence", "stanford_cars/comparison"),
         ("07_sensitivity", "stanford_cars/surface"),
         ("08_mechanism", "stanford_cars/ablation"),
-        ("09_tables", "mnist"),
+        ("09_tables", "mnist/mlp"),
         ("10_models", "stanford_cars/models"),
-        ("12_report", "stanford_cars/comparison"),
     ],
 )
 def test_notebooks_show_the_published_study(name, needs, tmp_path):
     if not (PROJECT / "data" / "results" / needs).exists():
         pytest.skip(f"{needs} is not published yet")
     command = [sys.executable, "-m", "study", "notebook", f"notebooks/{name}.ipynb", str(tmp_path / "out.ipynb")]
+    command += ["-p", "facts_dir", str(tmp_path)]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     outputs = [
@@ -64,3 +65,5 @@ def test_notebooks_show_the_published_study(name, needs, tmp_path):
     ]
     assert len(outputs) >= 3
     assert not [each for each in outputs if each.get("name") == "stderr"]  # no warnings either
+    made, published = load_facts(tmp_path / f"{name}.csv"), load_facts(PROJECT / "data" / "results" / "facts.csv")
+    assert {key: str(fact) for key, fact in made.items()} == {key: str(published[key]) for key in made}

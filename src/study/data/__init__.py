@@ -1,8 +1,7 @@
-"""The datasets as arrays: `load_dataset` prepares one if needed, draws its splits, and returns it.
+"""The datasets as arrays, uint8 in memory: `load_dataset` prepares one if needed, draws its splits, and returns it.
 
 In reading order: `archives` and `layouts` (what lies in a folder), `photographs` (one picture made ready), `rendered`
 (cars that are drawn), `prepare` (all pictures, made ready once), `mnist`, `batches` (what training sees).
-Everything fits in memory as uint8.
 """
 
 import json
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.config import FORMS, ConfigError, check_choice
+from study.config import FORMS, check, check_choice
 from study.data import mnist
 from study.data.batches import augment, batches, distort, normalisation, stored_size, views
 from study.data.layouts import group_classes, official_classes
@@ -78,30 +77,25 @@ def load_dataset(name, data_dir=None, label="body", image_size=67, split_seed=-1
     if name == "stanford_cars" and label != "model":
         about["class_names"], mapping = group_classes(about["class_names"], label)
         arrays["labels"] = mapping[labels]
-    parts = {"train": "train", "validation": "validation", "test": "test"}
-    if name == "mnist" and split_seed < 0:
-        where, parts["validation"] = given, "test"
-    else:
-        where = draw_splits(labels, given, split_seed)
-    splits = {
-        split: Split(**{key: array[where == part] for key, array in arrays.items()}) for split, part in parts.items()
-    }
-    return Dataset(name, label, image_size, **splits, **about)
+    published = name == "mnist" and split_seed < 0  # whose test images are its validation images too
+    where, place = given if published else draw_splits(labels, given, split_seed), arrays.pop("place", None)
+    order = np.arange(len(labels)) if place is None or split_seed >= 0 else np.argsort(place)
+    parts = "train", "test" if published else "validation", "test"
+    chosen = [order[where[order] == part] for part in parts]
+    train, validation, test = (Split(**{key: each[part] for key, each in arrays.items()}) for part in chosen)
+    return Dataset(name, label, image_size, train=train, validation=validation, test=test, **about)
 
 
 def load_examples(name, data_dir, image_size):
-    """All examples of a dataset, before they are split, in a fixed order.
-
-    Returns:
-        (arrays, about), two dicts: the arrays of a `Split`, with the finest labels, and `given`, (N,) str, which split
-        the source says each example is of; and of a `Dataset` the class names and all from `source` on.
-    """
+    """All examples of a dataset, before they are split, in a fixed order: (arrays, about). The arrays are the fields of
+    a `Split`, the labels the finest ones, `given`, (N,) str, which split the source says each is of, and of cars
+    `place`, (N,) int, where each stands in the published splits; `about` has what else of a `Dataset` is known."""
     if data_dir and Path(data_dir).suffix == ".npz":
         return _load_npz(data_dir, name, image_size)
     if name == "mnist":
         return mnist.load(data_dir)
-    if name == "stanford_cars" and not data_dir:
-        raise ConfigError("stanford_cars needs data_dir, the folder with the photographs (see data/README.md)")
+    photographs = "data_dir, the folder with the photographs (see data/README.md)"
+    check(data_dir or name != "stanford_cars", f"stanford_cars needs {photographs}")
     from study.data.prepare import prepare  # here: a bare machine trains from an .npz without TensorFlow Datasets
 
     return prepare(name, data_dir, stored_size(image_size))
@@ -111,35 +105,28 @@ def draw_splits(labels, given, split_seed=-1):
     """Which split each example is of, stratified by class. (N,) int, (N,) str -> (N,) str
 
     With a `split_seed` of -1 what is given stays, and what is missing is taken from the training examples: a tenth of
-    each class, rounded. From 0 on all is drawn, `SHARES` of all examples by largest remainders.
-
-    Raises:
-        ConfigError: nothing would be left for a split; three examples of a class are enough.
-    """
+    each class, rounded. From 0 on all is drawn, `SHARES` of all examples by largest remainders. A ConfigError if
+    nothing would be left for a split; three examples of a class are enough."""
     where = np.array(given, "<U10") if split_seed < 0 else np.full(len(labels), "train", "<U10")
-    seed, wanted = max(split_seed, 0), {split: share for split, share in SHARES.items() if split not in where}
-    classes, sizes = np.unique(labels[where == "train"], return_counts=True)
-    counts = np.tile(np.round(0.1 * sizes).astype(int), (len(wanted), 1))
-    if split_seed >= 0 or not counts.any():
+    seed, train, wanted = max(split_seed, 0), where == "train", [split for split in SHARES if split not in where]
+    classes, sizes = np.unique(labels[train], return_counts=True)
+    counts = [np.round(0.1 * sizes).astype(int) for _ in wanted]
+    if split_seed >= 0 or not np.any(counts):
         generator = np.random.default_rng((seed, len(labels)))
-        counts = np.array([largest_remainders(sizes, share, generator) for share in wanted.values()])
-    for label, count in zip(classes, counts.T, strict=True):
-        members = np.flatnonzero((labels == label) & (where == "train"))
-        members = np.random.default_rng((seed, label)).permutation(members)
-        for split, part in zip(wanted, np.split(members, np.cumsum(count)), strict=False):
+        counts = [largest_remainders(sizes, SHARES[split], generator) for split in wanted]
+    for index, label in enumerate(classes):
+        members = np.random.default_rng((seed, label)).permutation(np.flatnonzero(train & (labels == label)))
+        for split, count in zip(wanted, counts, strict=True):
+            part, members = np.split(members, [count[index]])
             where[part] = split
-    if empty := [split for split in ("train", *SHARES) if split not in where]:
-        raise ConfigError(
-            f"too few photographs ({len(labels)}): none would be left for {', '.join(empty)} "
-            "(three of a class are enough)"
-        )
+    bare = ", ".join(split for split in ("train", *SHARES) if split not in where)
+    check(not bare, f"too few photographs ({len(labels)}): none would be left for {bare} (three of a class are enough)")
     return where
 
 
 def largest_remainders(sizes, share, generator):
     """How many examples of each class to take, so that they are `share` of all: the whole part of `share` of each
-    class, then one more of those classes that lack most; of equals, and of classes of less than three, by lot and none.
-    """
+    class, then one more of those that lack most; of equals by lot, of classes of less than three none. -> (C,) int"""
     quotas = share * sizes
     counts = quotas.astype(int)
     order = np.lexsort((generator.random(len(sizes)), counts - quotas))
@@ -157,15 +144,13 @@ def save(path, name, data_dir=None, image_size=67):
 
 
 def _load_npz(path, name, image_size):
-    if not Path(path).is_file():
-        raise ConfigError(f"data_dir {str(path)!r} does not exist")
-    if not zipfile.is_zipfile(path):
-        raise ConfigError(f"{str(path)!r} is no .npz file, or is cut short")
+    check(Path(path).is_file(), f"data_dir {str(path)!r} does not exist")
+    check(zipfile.is_zipfile(path), f"{str(path)!r} is no .npz file, or is cut short")
     with np.load(path, allow_pickle=False) as stored:
-        if "given" not in stored:
-            raise ConfigError(f"{str(path)!r} was not written by this version of study.data.save; write it again")
+        ours = "given" in stored
+        check(ours, f"{str(path)!r} was not written by this version of study.data.save; write it again")
         arrays = dict(stored)
-    stored_name, size, about = json.loads(str(arrays.pop("about")))
-    if (stored_name, size) != (name, image_size):
-        raise ConfigError(f"{path} holds {stored_name} for {size} px, not {name} for {image_size} px")
+    held, size, about = json.loads(str(arrays.pop("about")))
+    same = (held, size) == (name, image_size)
+    check(same, f"{path} holds {held} for {size} px, not {name} for {image_size} px")
     return arrays, about

@@ -9,7 +9,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from study.config import ConfigError, digest, project_path
+from study.config import ConfigError, check, digest, project_path
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -18,56 +18,35 @@ PICTURES = (".jpg", ".jpeg", ".png")
 class Folder:
     """What lies in a folder and below: its files by their path, links that lead out and unreadable folders apart."""
 
-    def __init__(self, root):
+    def __init__(self, root, *others):
+        """With `others`, what lies in these too, as if it lay in the first."""
         self.root, self.files, self.outcomes = Path(root).resolve(), {}, Counter()
-        self.add(self.root)
-
-    def add(self, root):
-        """Add what lies in another folder, as if it lay in this one."""
-        root = Path(root).resolve()
-        for here, folders, names in os.walk(root, onerror=self._unreadable):
-            folders[:] = sorted(each for each in folders if not each.startswith((".", "__MACOSX", "incomplete.")))
-            self.outcomes["links to folders, not followed"] += sum(Path(here, each).is_symlink() for each in folders)
-            for path in [Path(here, name) for name in sorted(names) if not name.startswith(".")]:
-                if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    self.outcomes["links that lead out of the folder"] += 1
-                elif path.is_file():
-                    self.files[path.relative_to(root).as_posix()] = path
+        for root in map(Path.resolve, (self.root, *others)):
+            for here, folders, names in os.walk(root, onerror=self._unreadable):
+                folders[:] = sorted(each for each in folders if not each.startswith((".", "__MACOSX", "incomplete.")))
+                links = sum(Path(here, each).is_symlink() for each in folders)
+                self.outcomes["links to folders, not followed"] += links
+                for path in [Path(here, name) for name in sorted(names) if not name.startswith(".")]:
+                    if path.is_symlink() and not path.resolve().is_relative_to(root):
+                        self.outcomes["links that lead out of the folder"] += 1
+                    elif path.is_file():
+                        self.files[path.relative_to(root).as_posix()] = path
 
     def _unreadable(self, error):
-        if Path(error.filename) == self.root:
-            raise ConfigError(f"cannot read {error.filename!r}: {error.strerror}")
+        check(Path(error.filename) != self.root, f"cannot read {error.filename!r}: {error.strerror}")
         self.outcomes["unreadable folders"] += 1
 
-    def named(self, *names):
-        """The file of the first of these names that is there, the least nested one, or None."""
-        found = [(names.index(p.name), name.count("/"), p) for name, p in self.files.items() if p.name in names]
-        return min(found)[2] if found else None
-
-    def images(self, folder):
-        """{file name: (name, path)} of the pictures that lie in a folder of that name."""
-        found = [(name, path) for name, path in self.files.items() if path.parent.name == folder and is_image(path)]
-        return {path.name: (name, path) for name, path in found}
-
-
-def is_image(path):
-    return path.suffix.lower() in PICTURES
-
-
-def is_archive(path):
-    return str(path).lower().endswith(ARCHIVES)
+    def having(self, endings):
+        """{path below the folder: path} of the files with one of these endings."""
+        return {name: path for name, path in self.files.items() if name.lower().endswith(endings)}
 
 
 def unpack(archives, root):
     """Unpack archives into one folder, each under its own name in its folder below `root`; returns the folder.
 
-    It is made under another name and renamed when it is complete. It is named after what is in it: the same archives
-    are unpacked once.
-
-    Raises:
-        ConfigError: an archive is damaged, has members that would lie outside the folder, or needs more space than
-            there is. Nothing is left behind.
-    """
+    It is made under another name and renamed when it is complete, and named after what is in it: the same archives are
+    unpacked once. A ConfigError, and nothing left behind, if an archive is damaged, has members that would lie outside
+    the folder, or needs more space than there is."""
     about = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives]
     target = project_path("data/raw") / f"{archives[0].name.split('.')[0]}-{digest(about)}"
     if target.exists():
@@ -83,8 +62,7 @@ def unpack(archives, root):
                 raise ConfigError(f"cannot unpack {str(path)!r}: {error}") from None
         with contextlib.suppress(OSError):  # of two processes that unpack, one is first
             folder.rename(target)
-    if not target.exists():
-        raise ConfigError(f"cannot move what was unpacked to {str(target)!r}")
+    check(target.exists(), f"cannot move what was unpacked to {str(target)!r}")
     return target
 
 
@@ -96,10 +74,9 @@ def _unpack(path, folder):
         members = [(each.filename, each.file_size) if zipped else (each.name, each.size) for each in listed]
         for name, _ in members:
             inside = PurePosixPath(name.replace("\\", "/"))
-            if inside.is_absolute() or ".." in inside.parts:
-                raise ConfigError(f"it is not safe: its member {name!r} would lie outside the folder")
+            outside = inside.is_absolute() or ".." in inside.parts
+            check(not outside, f"it is not safe: its member {name!r} would lie outside the folder")
         needed, free = sum(size for _, size in members), shutil.disk_usage(folder).free
-        if needed > free:
-            raise ConfigError(f"it needs {needed / 1e9:.1f} GB of space, {folder} has {free / 1e9:.1f}")
+        check(needed <= free, f"it needs {needed / 1e9:.1f} GB of space, {folder} has {free / 1e9:.1f}")
         archive.extraction_filter = tarfile.data_filter  # refuses links that lead out, devices, and odd permissions
         archive.extractall(folder)

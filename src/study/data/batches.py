@@ -66,14 +66,10 @@ def batches(split, size, batch_size, seed, epoch=0, augmented=True, start=0, **d
 
     The order depends on the seed and the epoch, crops and flips on the batch's index besides: from `start` on the
     batches are the same as without it. The last, incomplete batch is left out: all steps are of one size, and compiled
-    once.
-    """
+    once."""
     order = np.random.default_rng((seed, epoch)).permutation(len(split))
     for index in range(start, len(order) // batch_size):
         chosen = order[index * batch_size : (index + 1) * batch_size]
-        images = split.images[chosen]
-        if augmented:
-            images = augment(images, size, np.random.default_rng((seed, epoch, index)), **distortion)
-        else:
-            (images,) = views(images, size)
+        images, generator = split.images[chosen], np.random.default_rng((seed, epoch, index))
+        images = augment(images, size, generator, **distortion) if augmented else next(views(images, size))
         yield images, split.labels[chosen]

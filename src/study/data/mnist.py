@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.config import ConfigError, digest, project_path
+from study.config import ConfigError, check, digest, project_path
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 FOLDERS = ("data/raw/mnist", "../shared/data/mnist")  # where IDX files are looked for
@@ -18,86 +18,69 @@ TFDS_FOLDERS = ("data/prepared", os.environ.get("TFDS_DATA_DIR", "~/tensorflow_d
 
 
 def load(data_dir=""):
-    """The IDX files in `data_dir`; without it those in the first of FOLDERS that has any, else a prepared mnist.
-
-    Returns:
-        As `study.data.load_examples`; the training digits first.
-
-    Raises:
-        ConfigError: a file is missing, cut short or not what its name says, or counts do not match.
-    """
-    if data_dir:
-        return _read_folder(project_path(Path(data_dir).expanduser()))
-    for folder in map(project_path, FOLDERS):
-        if any(_find(folder, name) for name in FILES):
-            return _read_folder(folder)
-    for folder in TFDS_FOLDERS:
-        for path in sorted(project_path(Path(folder).expanduser()).glob("mnist/**/dataset_info.json"), reverse=True):
-            form = json.loads(path.read_text()).get("fileFormat")
-            if "incomplete" not in path.parent.name and form == "array_record":
-                return _read_prepared(path.parent)
-    raise ConfigError(
-        f"MNIST is not here: put its four files ({', '.join(FILES)}, plain or with .gz) into {FOLDERS[0]}, "
-        "or name their folder as data_dir"
-    )
-
-
-def _examples(source, *arrays):
-    """From images and labels of training, and of test."""
-    images, labels = np.concatenate(arrays[::2]).reshape(-1, 28, 28, 1), np.concatenate(arrays[1::2])
-    given = np.repeat(["train", "test"], [len(arrays[1]), len(arrays[3])])
-    files, sides = np.char.add(given, np.char.mod("/%d", np.arange(len(given)))), np.full((len(given), 2), 28, np.int32)
+    """The IDX files in `data_dir`; without it those in the first of FOLDERS that has any, else a prepared mnist; as
+    `study.data.load_examples` returns them, the training digits first. A ConfigError if a file is missing, cut short or
+    not what its name says, or counts do not match."""
+    folders = [project_path(Path(each).expanduser()) for each in ([data_dir] if data_dir else FOLDERS)]
+    if having := [each for each in folders if data_dir or any(_find(each))]:
+        source, arrays = "MNIST, from IDX files", _read_folder(having[0])
+    else:
+        source, arrays = "MNIST, prepared by TFDS", _read_prepared()
+    images, labels = np.concatenate(arrays[::2]), np.concatenate(arrays[1::2])
+    given = np.repeat(["train", "test"], [len(each) for each in arrays[1::2]])
     content = digest(*(hashlib.sha256(each).hexdigest() for each in (images, labels)))
-    about = {"class_names": list("0123456789"), "source": source, "digest": content, "outcomes": {}, "refused": []}
-    return {"images": images, "labels": labels.astype(np.int64), "files": files, "sides": sides, "given": given}, about
+    arrays = {"images": images.reshape(-1, 28, 28, 1), "labels": labels.astype(np.int64), "given": given}
+    arrays["files"] = np.char.add(given, np.char.mod("/%d", np.arange(len(given))))
+    return arrays, {"class_names": list("0123456789"), "source": source, "digest": content}
 
 
-def _read_folder(folder):
-    """The four IDX files in `folder`, gzipped or not, with `-idx` or `.idx` in their names."""
-    if not folder.is_dir():
-        raise ConfigError(f"data_dir {str(folder)!r} is not a directory")
-    paths = {name: _find(folder, name) for name in FILES}
-    if missing := [name for name, path in paths.items() if path is None]:
-        raise ConfigError(f"{str(folder)!r} lacks {', '.join(missing)} (plain or with .gz)")
-    arrays = [_read_idx(path, (28, 28) if "images" in name else ()) for name, path in paths.items()]
-    for split, name, images, labels in zip(("train", "test"), FILES[1::2], arrays[::2], arrays[1::2], strict=True):
-        if len(images) != len(labels):
-            raise ConfigError(f"{str(folder)!r} holds {len(images)} {split} images but {len(labels)} labels")
-        if len(labels) == 0 or labels.max() > 9:
-            raise ConfigError(f"{paths[name].name} must hold labels from 0 to 9, and at least one")
-    return _examples("MNIST, from IDX files", *arrays)
+def _find(folder):
+    """The path of each of FILES, plain or gzipped, with `-idx` or `.idx` in its name; None where there is none."""
+    spellings = [[each + end for each in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")] for name in FILES]
+    return [next((folder / each for each in names if (folder / each).is_file()), None) for names in spellings]
 
 
-def _find(folder, name):
-    """The path of an IDX file, or None."""
-    names = [each + end for each in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
-    return next((folder / each for each in names if (folder / each).is_file()), None)
+def _read_folder(root):
+    """The four IDX files in a folder: training images and labels, test images and labels."""
+    check(root.is_dir(), f"data_dir {str(root)!r} is not a directory")
+    paths = _find(root)
+    missing = ", ".join(name for name, path in zip(FILES, paths, strict=True) if path is None)
+    check(not missing, f"{str(root)!r} lacks {missing} (plain or with .gz)")
+    arrays = [_read_idx(path, shape) for path, shape in zip(paths, ((28, 28), ()) * 2, strict=True)]
+    for split, images, labels, path in (("train", *arrays[:2], paths[1]), ("test", *arrays[2:], paths[3])):
+        check(len(images) == len(labels), f"{str(root)!r} holds {len(images)} {split} images but {len(labels)} labels")
+        check(labels.size and labels.max() <= 9, f"{path.name} must hold labels from 0 to 9, and at least one")
+    return arrays
 
 
 def _read_idx(path, shape):
     """An IDX file of bytes -> (N, *shape) uint8."""
-    data = path.read_bytes()
+    name, data = repr(str(path)), path.read_bytes()
     try:
         data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
     except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{str(path)!r} is truncated or damaged: {error}") from None
+        raise ConfigError(f"{name} is truncated or damaged: {error}") from None
     magic, start = bytes([0, 0, 8, 1 + len(shape)]), 8 + 4 * len(shape)
-    if data[:4] != magic:
-        raise ConfigError(f"{str(path)!r} is not such an IDX file: magic number {data[:4].hex()}, not {magic.hex()}")
+    check(data.startswith(magic), f"{name} is not such an IDX file: magic number {data[:4].hex()}, not {magic.hex()}")
     count, *sides = (int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
-    if len(data) >= start and tuple(sides) != shape:
-        raise ConfigError(f"{str(path)!r} holds images of shape {tuple(sides)}, not {shape}")
+    check(tuple(sides) == shape or len(data) < start, f"{name} holds images of shape {tuple(sides)}, not {shape}")
     expected = start + count * math.prod(shape)
-    if len(data) != expected:
-        fault = "truncated" if len(data) < expected else "too long"
-        raise ConfigError(f"{str(path)!r} is {fault}: {len(data):,} bytes, not {expected:,}")
+    fault = "truncated" if len(data) < expected else "too long"
+    check(len(data) == expected, f"{name} is {fault}: {len(data):,} bytes, not {expected:,}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(count, *shape)
 
 
-def _read_prepared(folder):
-    """An mnist that TFDS has prepared in array_record form, without TensorFlow."""
-    from study.data.prepare import read, tfds  # here: TFDS takes seconds to import, and IDX files do without
+def _read_prepared():
+    """The first mnist that TFDS has prepared in array_record form, without TensorFlow; as `_read_folder`."""
+    folders, arrays = [project_path(Path(each).expanduser()) for each in TFDS_FOLDERS], []
+    infos = [path for each in folders for path in sorted(each.glob("mnist/**/dataset_info.json"), reverse=True)]
+    forms = {each.parent: json.loads(each.read_text()).get("fileFormat") for each in infos}
+    found = [each for each, form in forms.items() if form == "array_record" and "incomplete" not in each.name]
+    names = f"put its four files ({', '.join(FILES)}, plain or with .gz) into {FOLDERS[0]}"
+    check(found, f"MNIST is not here: {names}, or name their folder as data_dir")
+    from study.data.prepare import tfds  # here: it takes seconds to import, and IDX files do without
 
-    builder = tfds.builder_from_directory(folder)
-    parts = [read(builder, split) for split in ("train", "test")]
-    return _examples("MNIST, prepared by TFDS", *(part[key] for part in parts for key in ("image", "label")))
+    for records in map(tfds.builder_from_directory(found[0]).as_data_source, ("train", "test")):
+        examples = records.__getitems__(range(len(records)))
+        arrays += [np.array([each[key] for each in examples], np.uint8) for key in ("image", "label")]
+    return arrays

@@ -1,16 +1,14 @@
-"""A photograph: what is known of it before it is opened, and how it is made ready: cropped to its car and resized, or
-refused with a reason.
+"""A photograph: what is known of it before it is opened, and how it is made ready, cropped to its car and resized.
 
-Every photograph has one outcome at least, a few words that are counted: "as it was", what was converted, or why it was
-refused. Nothing that one file holds stops the others.
+It has one outcome at least, a few words that are counted: "as it was", what was converted, or why it was refused.
+Nothing that one file holds stops the others.
 """
 
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -32,25 +30,18 @@ class Photograph:
     name: str  # where it lies, below the collection's folder
     label: int  # index among the class names
     split: str  # "train" or "test"
-    read: Callable[[], bytes] = field(compare=False)
+    read: object  # () -> bytes
+    size: int  # bytes, of it or of the file it is in: a changed file is another collection
     box: tuple | None = None  # left, top, right, bottom of the car: int, pixels, or float, fractions of the sides
-    size: int = 0  # bytes, where known without reading it: a changed file is another collection
 
 
-class Refused(Exception):
-    """Why a photograph cannot be used."""
-
-
-def examples(photographs, size, outcomes, refused):
+def examples(photographs, size, about):
     """Make photographs ready, in order and on all cores; yields what `study.data.prepare` stores of each.
 
-    Counts what became of each in `outcomes`, and lists in `refused` those that cannot be used ("file: why"), as which
-    counts every copy of a photograph but the first.
-
-    Raises:
-        ConfigError: at the end, if there was none that could be used of a split.
-    """
-    seen, splits = {}, set()
+    Counts in about["outcomes"] what became of each, and lists in about["refused"] those that cannot be used
+    ("file: why"), as which counts every copy of a photograph but the first. A ConfigError at the end, if all of a
+    split are refused."""
+    seen = {}
 
     def make(photograph):
         try:
@@ -60,70 +51,51 @@ def examples(photographs, size, outcomes, refused):
         return *shrink(data, size, photograph.box), hashlib.sha256(data).digest()
 
     with ThreadPoolExecutor() as threads:  # Pillow decodes and resizes outside the interpreter lock
-        for photograph, made in zip(photographs, threads.map(make, photographs), strict=True):
-            image, done, sides, content = made
-            name, split = photograph.name.encode("utf-8", "backslashreplace").decode(), photograph.split
-            if image and seen.setdefault(content, (name, split))[0] != name:
-                image, done = None, [f"refused: the same photograph is in {seen[content][1]}"]
-            outcomes.update(done)
+        for each, (image, done, sides, content) in zip(photographs, threads.map(make, photographs), strict=True):
+            name = each.name.encode("utf-8", "backslashreplace").decode()
+            if image and seen.setdefault(content, each) is not each:
+                image, done = None, [f"refused: the same photograph is in {seen[content].split}"]
+            about["outcomes"].update(done)
             if image:
-                splits.add(split)
-                yield {"image": image, "label": photograph.label, "file": name, "sides": sides, "given": split}
+                yield {"image": image, "label": each.label, "file": name, "sides": sides, "given": each.split}
             else:
-                refused.append(f"{name}: {done[0].removeprefix('refused: ')}")
-    if missing := {each.split for each in photographs} - splits:
-        raise ConfigError(f"not one readable image for {' and '.join(sorted(missing))} ({len(refused)} refused)")
+                about["refused"].append(f"{name}: {done[0].removeprefix('refused: ')}")
+    if missing := {each.split for each in photographs} - {each.split for each in seen.values()}:
+        raise ConfigError(f"not one readable image for {' and '.join(sorted(missing))}, of {len(photographs)} in all")
 
 
 def shrink(data, size, box=None):
-    """A photograph as JPEG of size × size pixels, and what had to be done.
+    """A photograph, given its bytes, as JPEG of size × size pixels, and what had to be done.
 
-    Args:
-        data: the bytes of the file.
-        size: height and width in pixels; the car is squeezed into a square.
-        box: (left, top, right, bottom) of the car, in pixels as stored or in fractions of the sides, or None for the
-            whole picture.
-
-    Returns:
-        (JPEG, outcomes, sides): bytes, or None if the photograph is refused; a list of str, never empty; width and
-        height of what was resized, in pixels.
-    """
+    The `box` is as in `Photograph`, in pixels as stored; None is the whole picture. It is squeezed into a square.
+    Returns (JPEG, outcomes, sides): bytes, or None if the photograph is refused; a list of str, never empty; width and
+    height of what was resized, in pixels."""
     try:
-        if not data:
-            raise Refused("empty file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's about odd metadata, and about sizes: LARGEST is stricter
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > LARGEST:
                     raise Image.DecompressionBombError
-                image, outcomes = _crop(image, box)
-                buffer = io.BytesIO()
-                image.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "jpeg", quality=92)
-        return buffer.getvalue(), outcomes or ["as it was"], image.size
+                image.load()
+                turn = UPRIGHT.get(image.getexif().get(0x0112))
+                upright = turn is None or box is not None  # a box is of the pixels as they are stored
+                image, converted = rgb(image if upright else image.transpose(turn))
     except Exception as error:  # what Pillow raises on damaged files is no closed list
-        large = f"more than {LARGEST // 1_000_000} million pixels"
-        known = {Image.UnidentifiedImageError: "not an image", Image.DecompressionBombError: large, Refused: str(error)}
-        return None, [f"refused: {known.get(type(error), 'truncated or damaged')}"], (0, 0)
-
-
-def _crop(image, box):
-    """What an opened picture shows, or what is in its box, in RGB, and [what was done]."""
-    image.load()
-    outcomes, turn = [], UPRIGHT.get(image.getexif().get(0x0112))
-    if turn is not None and box is None:  # a box is of the pixels as they are stored
-        image = image.transpose(turn)
-        outcomes.append("turned upright, as its EXIF says")
-    image, converted = rgb(image)
-    box = box or (0, 0, *image.size)
+        why = {Image.DecompressionBombError: f"more than {LARGEST // 1_000_000} million pixels"}
+        why |= {Image.UnidentifiedImageError: "not an image" if data else "empty file"}
+        return None, [f"refused: {why.get(type(error), 'truncated or damaged')}"], (0, 0)
+    box = [0, 0, *image.size] if box is None else list(box)
     if isinstance(box[0], float):
-        box = tuple(round(part * side) for part, side in zip(box, image.size * 2, strict=True))
-    left, top, right, bottom = inside = *np.maximum(box[:2], 0), *np.minimum(box[2:], image.size)
-    if right <= left or bottom <= top:
-        raise Refused("the box lies outside the image")
-    if min(right - left, bottom - top) < SMALLEST:
-        raise Refused(f"less than {SMALLEST} pixels wide or high")
-    cut = ["box cut off at the image's edge"] if inside != tuple(box) else []
-    return image.crop(inside), outcomes + converted + cut
+        box = np.round(np.multiply(box, image.size * 2)).astype(int).tolist()
+    left, top, right, bottom = inside = np.clip(box, 0, image.size * 2).tolist()
+    if (least := min(right - left, bottom - top)) < SMALLEST:
+        why = f"less than {SMALLEST} pixels wide or high" if least > 0 else "the box lies outside the image"
+        return None, [f"refused: {why}"], (0, 0)
+    turned = [] if upright else ["turned upright, as its EXIF says"]
+    cut = [] if inside == box else ["box cut off at the image's edge"]
+    image, buffer = image.crop(inside), io.BytesIO()
+    image.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "jpeg", quality=92)
+    return buffer.getvalue(), turned + converted + cut or ["as it was"], image.size
 
 
 def rgb(image):

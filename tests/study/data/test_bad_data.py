@@ -15,16 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study import collection, data, layouts, photographs
+from study import data
 from study.config import ConfigError
+from study.data import archives, layouts, photographs
 
 CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012"]
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "PROJECT", tmp_path / "project")
-    return tmp_path / "project"
 
 
 @pytest.fixture
@@ -166,14 +161,14 @@ def test_a_folder_that_cannot_be_read_is_counted(cars, monkeypatch):
         onerror(PermissionError(13, "Permission denied", str(cars / "train" / "locked")))
         return walk(root, onerror=onerror)
 
-    monkeypatch.setattr(collection.os, "walk", denied)
+    monkeypatch.setattr(archives.os, "walk", denied)
     assert layouts.find(cars).outcomes["unreadable folders"] == 1
 
     def closed(root, onerror):
         onerror(PermissionError(13, "Permission denied", str(root)))
         return iter(())
 
-    monkeypatch.setattr(collection.os, "walk", closed)
+    monkeypatch.setattr(archives.os, "walk", closed)
     with pytest.raises(ConfigError, match=r"cannot read '.*cars': Permission denied"):
         layouts.find(cars)
 
@@ -198,8 +193,9 @@ def test_a_preparation_that_is_killed_is_begun_anew(cars, project):
     program = """
         import os, sys, time
         from pathlib import Path
-        from study import data, photographs
-        data.PROJECT = Path(sys.argv[2])
+        from study import config, data
+        from study.data import photographs
+        config.PROJECT = Path(sys.argv[2])
         shrink, count = photographs.shrink, iter(range(1000))
         def slow(*arguments):
             if next(count) == 60:
@@ -236,7 +232,7 @@ def test_names_with_html_in_them_stay_text_in_the_report(tmp_path):
     import papermill
 
     papermill.execute_notebook(tmp_path / "in.ipynb", tmp_path / "out.ipynb", progress_bar=False)
-    export_html(tmp_path / "out.ipynb", tmp_path / "out.html", name)
+    export_html(nbformat.read(tmp_path / "out.ipynb", 4), tmp_path / "out.html", name)
     html = (tmp_path / "out.html").read_text()
     assert "<script>alert" not in html
     assert "<b>Sedan" not in html

@@ -11,19 +11,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from study import archives, data, layouts
+from study import data
 from study.config import ConfigError
+from study.data import archives, layouts
 
 CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012", "Ram C/V Cargo Van Minivan 2012"]
 COUNT = 20  # photographs of each class and split
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch):
-    """Prepare and unpack in a folder of this test."""
-    monkeypatch.setattr(data, "PROJECT", tmp_path / "project")
-    monkeypatch.setattr(archives, "PROJECT", tmp_path / "project")
-    return tmp_path / "project"
 
 
 def photograph(path, index, label):
@@ -192,6 +185,41 @@ def test_parquet_files_by_folder_and_of_another_split(tmp_path):
         layouts.find(tmp_path)
 
 
+def test_a_group_of_rows_is_read_once(tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pictures = []
+    for index in range(200):
+        photograph(tmp_path / "pictures" / f"{index}.jpg", index, 0)
+        pictures.append({"bytes": (tmp_path / "pictures" / f"{index}.jpg").read_bytes()})
+    (tmp_path / "cars").mkdir()
+    table = pa.table({"image": pictures, "label": [index % 3 for index in range(200)]})
+    pq.write_table(table, tmp_path / "cars" / "train.parquet", row_group_size=100)
+    read, seen = pq.ParquetFile.read_row_group, []
+
+    def counted(file, group, columns):
+        seen.append((group, *columns))
+        return read(file, group, columns)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert sum(cars.counts.values()) == 200
+    assert sorted(each for each in seen if "image" in each) == [(0, "image"), (1, "image")]  # by any number of threads
+    assert cars.train.files[0].startswith("train.parquet/0000")
+    rows = [int(file.split("/")[1]) for file in cars.train.files]
+    assert rows == sorted(rows)
+    assert (cars.train.labels == np.array(rows) % 3).all()
+
+
+def test_a_label_that_no_class_has_is_refused(tmp_path):
+    make_merged(tmp_path)
+    annotations = [annotation("car_ims/000000.jpg", 7, "relative_im_path", test=0)]
+    mat(tmp_path / "cars_annos.mat", annotations, CLASSES)
+    with pytest.raises(ConfigError, match=r"^car_ims/000000.jpg: class 7 is none of the 3 classes$"):
+        layouts.find(tmp_path)
+
+
 def test_annotations_and_files_that_do_not_match_are_counted(tmp_path):
     make_official(tmp_path)
     (tmp_path / "cars_train" / "00003.jpg").unlink()
@@ -228,6 +256,7 @@ def test_a_cars196_prepared_by_tfds_is_read_as_it_is(tmp_path):
 
     builder = Cars196(data_dir=tmp_path / "tfds", file_format="array_record")
     builder.download_and_prepare()
+    assert len(layouts.find(builder.data_path).photographs) == 120  # the innermost folder will do
     cars = data.load_dataset("stanford_cars", tmp_path / "tfds", "model", 67)
     assert "cars196/2.1.0, prepared by TFDS" in cars.source
     assert cars.counts == {"train": 54, "validation": 6, "test": 60}
@@ -296,6 +325,18 @@ def test_the_same_photograph_with_another_box_is_still_the_same(tmp_path):
     cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
     assert cars.counts["test"] == 60
     assert cars.outcomes["refused: the same photograph is in test"] == 1
+
+
+def test_two_boxes_on_the_same_photograph_are_one_photograph(tmp_path):
+    make_official(tmp_path)
+    (tmp_path / "cars_train" / "00003.jpg").write_bytes((tmp_path / "cars_train" / "00000.jpg").read_bytes())
+    annotations = [annotation(f"{index:05}.jpg", index % 3) for index in range(3 * COUNT)]
+    annotations[0]["bbox_x2"] -= 1
+    mat(tmp_path / "devkit" / "cars_train_annos.mat", annotations)
+    cars = data.load_dataset("stanford_cars", tmp_path, "model", 67)
+    assert sum(cars.counts.values()) == 119
+    assert cars.outcomes["refused: the same photograph is in train"] == 1
+    assert cars.refused == ["cars_train/00003.jpg: the same photograph is in train"]
 
 
 def test_a_devkit_still_in_its_archive(tmp_path):

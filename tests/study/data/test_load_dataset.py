@@ -1,29 +1,24 @@
 """Datasets: rendered and real cars, the splits, the batches, and what is said of folders that are not right."""
 
 import io
+import shutil
+import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from study import data, rendered_cars
+from study import data
 from study.config import PROJECT, ConfigError
-
-
-@pytest.fixture
-def prepared(tmp_path, monkeypatch):
-    """Prepare datasets in a folder of this test."""
-    monkeypatch.setattr(data, "PROJECT", tmp_path)
-    return tmp_path / "data" / "prepared"
+from study.data import prepare, rendered
 
 
 @pytest.fixture
 def few_rendered(monkeypatch):
-    from study import builders
-
-    monkeypatch.setattr(builders, "RENDERED_COUNTS", {"train": 24, "validation": 8, "test": 16})
+    monkeypatch.setattr(prepare, "RENDERED_COUNTS", {"train": 24, "validation": 8, "test": 16})
 
 
 def make_photographs(folder, classes, count, splits=("train", "test")):
@@ -42,35 +37,35 @@ def make_photographs(folder, classes, count, splits=("train", "test")):
 CLASSES = ["Acura RL Sedan 2012", "Audi TT RS Coupe 2012", "Ram C-V Cargo Van Minivan 2012"]
 
 
-def test_rendered_cars(prepared, few_rendered, capsys):
+def test_rendered_cars(few_rendered, capsys):
     cars = data.load_dataset("rendered_cars", image_size=67)
     assert cars.counts == {"train": 24, "validation": 8, "test": 16}
     assert cars.train.images.shape == (24, 75, 75, 3)
     assert cars.train.images.dtype == np.uint8
-    assert cars.class_names == list(rendered_cars.BODY_STYLES)
+    assert cars.class_names == list(rendered.BODY_STYLES)
     assert np.bincount(cars.train.labels).tolist() == [3] * 8
     assert "preparing" in capsys.readouterr().out
     again = data.load_dataset("rendered_cars", image_size=67)
     np.testing.assert_array_equal(again.train.images, cars.train.images)
     assert capsys.readouterr().out == ""
-    expected, _ = next(rendered_cars.render_dataset(1, 75, seed=2))
+    expected, _ = next(rendered.render_dataset(1, 75, seed=2))
     assert (cars.test.images == expected).all(axis=(1, 2, 3)).any()  # stored without loss
 
 
 def test_rendering():
-    one = rendered_cars.render("suv", np.random.default_rng(3), 67)
-    np.testing.assert_array_equal(one, rendered_cars.render("suv", np.random.default_rng(3), 67))
+    one = rendered.render("suv", np.random.default_rng(3), 67)
+    np.testing.assert_array_equal(one, rendered.render("suv", np.random.default_rng(3), 67))
     assert one.shape == (67, 67, 3)
     assert one.std() > 10
-    *_, (last, label) = rendered_cars.render_dataset(12, 32, seed=5)
+    *_, (last, label) = rendered.render_dataset(12, 32, seed=5)
     assert label == 11 % 8
-    alone = rendered_cars.render(rendered_cars.BODY_STYLES[label], np.random.default_rng((5, 11)), 32)
+    alone = rendered.render(rendered.BODY_STYLES[label], np.random.default_rng((5, 11)), 32)
     np.testing.assert_array_equal(last, alone)  # an image depends on the seed and its index only
     with pytest.raises(ValueError, match=r"body_style must be one of convertible, .* not 'tank'"):
-        rendered_cars.render("tank", np.random.default_rng(0), 67)
+        rendered.render("tank", np.random.default_rng(0), 67)
 
 
-def test_photographs_in_class_folders(prepared, tmp_path, capsys):
+def test_photographs_in_class_folders(tmp_path, capsys):
     make_photographs(tmp_path / "cars", CLASSES, 20)
     cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
     assert cars.counts == {"train": 54, "validation": 6, "test": 60}
@@ -86,13 +81,50 @@ def test_photographs_in_class_folders(prepared, tmp_path, capsys):
     assert sum(again.counts.values()) == 120
 
 
-def test_photographs_without_splits(prepared, tmp_path):
+def test_photographs_without_splits(tmp_path):
     make_photographs(tmp_path, CLASSES, 20, splits=("cars",))
     cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
     assert cars.counts == {"train": 48, "validation": 6, "test": 6}
 
 
-def test_an_npz_stands_for_the_prepared_data(prepared, tmp_path):
+def test_a_split_seed_draws_all_photographs_anew(tmp_path):
+    make_photographs(tmp_path / "cars", CLASSES, 10)
+    splits = []
+    for split_seed in (0, 1):
+        cars = data.load_dataset("stanford_cars", tmp_path / "cars", "body", 67, split_seed)
+        assert cars.counts == {"train": 45, "validation": 6, "test": 9}  # of all 60: 10 and 15 %
+        assert len({file for split in cars.counts for file in getattr(cars, split).files}) == 60
+        assert any(file.startswith("test/") for file in cars.train.files)
+        splits.append({split: set(getattr(cars, split).files) for split in cars.counts})
+    assert splits[0] != splits[1]
+
+
+def test_three_photographs_of_a_class_are_enough(tmp_path):
+    make_photographs(tmp_path / "cars", CLASSES, 3)
+    cars = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert cars.counts == {"train": 8, "validation": 1, "test": 9}  # what the folders say is for test, all of it
+    make_photographs(tmp_path / "one", CLASSES, 3, splits=("cars",))
+    cars = data.load_dataset("stanford_cars", tmp_path / "one" / "cars", "model", 67)
+    assert cars.counts == {"train": 7, "validation": 1, "test": 1}
+
+
+def test_the_order_of_the_files_on_the_disk_changes_nothing(tmp_path, project):
+    make_photographs(tmp_path / "cars", CLASSES, 8)
+    one = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    files = sorted((tmp_path / "cars").rglob("*.jpg"), reverse=True)
+    for path in files:  # written again in another order
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    shutil.rmtree(project)
+    two = data.load_dataset("stanford_cars", tmp_path / "cars", "model", 67)
+    assert one.digest == two.digest
+    for split in one.counts:
+        np.testing.assert_array_equal(getattr(one, split).files, getattr(two, split).files)
+        np.testing.assert_array_equal(getattr(one, split).images, getattr(two, split).images)
+
+
+def test_an_npz_stands_for_the_prepared_data(tmp_path):
     make_photographs(tmp_path / "cars", CLASSES, 10)
     data.save(tmp_path / "cars.npz", "stanford_cars", tmp_path / "cars", 67)
     one = data.load_dataset("stanford_cars", tmp_path / "cars", "body", 67)
@@ -112,7 +144,7 @@ def test_files_that_are_no_npz_of_ours(tmp_path):
             data.load_dataset("stanford_cars", tmp_path / f"{name}.npz", "body", 67)
 
 
-def test_folders_that_are_not_right(prepared, tmp_path):
+def test_folders_that_are_not_right(tmp_path, project):
     with pytest.raises(ConfigError, match="nowhere' does not exist"):
         data.load_dataset("stanford_cars", tmp_path / "nowhere")
     (tmp_path / "empty" / "train").mkdir(parents=True)
@@ -123,7 +155,8 @@ def test_folders_that_are_not_right(prepared, tmp_path):
     with pytest.raises(ConfigError, match="unknown dataset 'cars'"):
         data.load_dataset("cars")
     make_photographs(tmp_path / "few", CLASSES, 2)
-    with pytest.raises(ConfigError, match=r"too few photographs .* none would be left for validation"):
+    few = r"too few photographs \(12\): none would be left for validation \(three of a class are enough\)"
+    with pytest.raises(ConfigError, match=few):
         data.load_dataset("stanford_cars", tmp_path / "few")
     make_photographs(tmp_path / "broken", CLASSES, 20)
     for path in (tmp_path / "broken" / "test").rglob("*.jpg"):
@@ -133,7 +166,7 @@ def test_folders_that_are_not_right(prepared, tmp_path):
     make_photographs(tmp_path / "pets", ["cat", "dog"], 10)
     with pytest.raises(ConfigError, match=r"'cat' is none of them \(2 of 2 unknown\)"):
         data.load_dataset("stanford_cars", tmp_path / "pets", "body")
-    assert not (prepared / "stanford_cars" / "incomplete").exists()
+    assert not list((project / "data" / "prepared").rglob("incomplete*"))
 
 
 def test_batches(generator):
@@ -201,41 +234,51 @@ def test_the_published_split_is_written_down():
 
 
 def test_the_real_photographs(photographs):
-    from study import builders, layouts
-
-    cars = layouts.find(photographs)
+    cars = data.load_dataset("stanford_cars", photographs, "model")
     assert len(cars.class_names) == 196
-    assert cars.layout == "class folders, {train,test}/<class>/*.jpg"
-    splits = builders.divide(cars)
-    assert len({each.name for split in splits.values() for each in split}) == 7534  # no photograph is in two splits
-    assert {split: len(each) for split, each in splits.items()} == {"train": 5720, "validation": 638, "test": 1176}
-    assert {each.name: name for name, split in splits.items() for each in split} == published_split().to_dict()
+    assert cars.source == "class folders, {train,test}/<class>/*.jpg"
+    splits = {split: getattr(cars, split).files.tolist() for split in cars.counts}
+    assert len({file for files in splits.values() for file in files}) == 7534  # no photograph is in two splits
+    assert cars.counts == {"train": 5720, "validation": 638, "test": 1176}
+    assert {file: split for split, files in splits.items() for file in files} == published_split().to_dict()
     names, mapping = data.group_classes(cars.class_names, "body")
     assert len(names) == 8
     assert len(mapping) == 196
     assert len(data.group_classes(cars.class_names, "make")[0]) == 49
 
 
-def test_reading_goes_through_a_tfds_data_source_and_never_through_tensorflow(prepared, monkeypatch):
+def test_reading_goes_through_a_tfds_data_source_and_never_through_tensorflow(monkeypatch):
     import tensorflow_datasets as tfds
-
-    from study import builders
 
     class Records(list):
         def __getitems__(self, keys):
             return [self[key] for key in keys]
 
     def example(builder, split, **_):
-        image, label = next(rendered_cars.render_dataset(1, builder.size, seed=len(split)))
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "png")
-        one = {"image": buffer.getvalue(), "label": label, "file": split.encode(), "sides": np.array([75, 75])}
-        return Records([one] * len(split))
+        assert split == "pictures"
+        examples = []
+        for given, count in {"train": 5, "validation": 10, "test": 4}.items():
+            image, label = next(rendered.render_dataset(1, builder.size, seed=count))
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "png")
+            one = {"image": buffer.getvalue(), "label": label, "file": given.encode(), "sides": np.array([75, 75])}
+            examples += [one | {"given": given.encode()} for _ in range(count)]
+        return Records(examples)
 
-    monkeypatch.setattr(builders, "prepare", lambda builder: None)
+    monkeypatch.setattr(prepare, "_write", lambda builder: None)
     with tfds.testing.mock_data(as_data_source_fn=example):
         cars = data.load_dataset("rendered_cars")
     assert cars.counts == {"train": 5, "validation": 10, "test": 4}
-    assert cars.validation.files == ["validation"] * 10
-    np.testing.assert_array_equal(cars.test.images[0], next(rendered_cars.render_dataset(1, 75, seed=4))[0])
+    assert cars.validation.files.tolist() == ["validation"] * 10
+    np.testing.assert_array_equal(cars.test.images[0], next(rendered.render_dataset(1, 75, seed=4))[0])
     assert "tensorflow" not in sys.modules
+
+
+def test_a_bare_machine_can_import_it():
+    program = """
+        import sys
+        import study.data
+        print(*{"tensorflow_datasets", "tqdm", "yaml", "seaborn", "matplotlib", "papermill", "nbconvert"} & set(sys.modules))
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    assert (result.stdout.strip(), result.returncode) == ("", 0), result.stderr

@@ -1,4 +1,4 @@
-"""MNIST: IDX files and what is said of wrong ones, a prepared TFDS dataset, the digits drawn without either."""
+"""MNIST: IDX files and what is said of wrong ones, a prepared TFDS dataset, and what is said without either."""
 
 import gzip
 import io
@@ -7,25 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study import mnist
-from study.config import ConfigError, project_path
+from study import data
+from study.config import PROJECT, ConfigError
+from study.data import mnist
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES.values()
-
-
-@pytest.fixture(autouse=True)
-def prepared(tmp_path, monkeypatch):
-    """Where the builder writes."""
-    monkeypatch.setattr(mnist, "PREPARED", tmp_path / "prepared")
-    return tmp_path / "prepared"
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES
 
 
 @pytest.fixture
-def nowhere(tmp_path, monkeypatch):
-    """No MNIST anywhere on this machine."""
-    monkeypatch.setattr(mnist, "FOLDERS", [tmp_path / "raw", tmp_path / "shared"])
-    monkeypatch.setattr(mnist, "TFDS_FOLDERS", [tmp_path / "prepared"])
-    return tmp_path
+def nowhere(project, monkeypatch):
+    """The project's folder on a machine without MNIST; its neighbour `shared` is looked into."""
+    monkeypatch.setattr(mnist, "TFDS_FOLDERS", ["data/prepared"])
+    project.mkdir()
+    return project
 
 
 def idx(array):
@@ -35,13 +29,13 @@ def idx(array):
 
 
 def write_idx(folder, spell=str, pack=bytes):
-    """Five training and three test digits; returns their arrays, by name."""
+    """Five training and three test digits; returns their images and labels, by split."""
     folder.mkdir(parents=True, exist_ok=True)
-    generator, arrays = np.random.default_rng(0), {}
-    for (key, name), count in zip(mnist.FILES.items(), (5, 5, 3, 3), strict=True):
-        shape = (count, 28, 28) if key.endswith("images") else (count,)
-        arrays[key] = generator.integers(0, 256 if key.endswith("images") else 10, shape)
-        (folder / spell(name)).write_bytes(pack(idx(arrays[key])))
+    generator, arrays = np.random.default_rng(0), {"train": {}, "test": {}}
+    for name, (split, count) in zip(mnist.FILES, [("train", 5)] * 2 + [("test", 3)] * 2, strict=True):
+        key, largest, shape = ("images", 256, (28, 28)) if "images" in name else ("labels", 10, ())
+        arrays[split][key] = generator.integers(0, largest, (count, *shape))
+        (folder / spell(name)).write_bytes(pack(idx(arrays[split][key])))
     return arrays
 
 
@@ -58,34 +52,39 @@ def write_idx(folder, spell=str, pack=bytes):
 )
 def test_idx_files(tmp_path, spell, pack):
     arrays = write_idx(tmp_path, spell, pack)
-    digits = mnist.load_mnist(str(tmp_path))
-    for key, expected in arrays.items():
-        found = getattr(digits, key)
-        np.testing.assert_array_equal(found, expected)
-        assert found.dtype == (np.uint8 if key.endswith("images") else np.int64)
+    digits = data.load_dataset("mnist", str(tmp_path))
+    for split, expected in arrays.items():
+        found = getattr(digits, split)
+        np.testing.assert_array_equal(found.images, expected["images"][..., None])
+        np.testing.assert_array_equal(found.labels, expected["labels"])
+        assert found.images.dtype == np.uint8
+        assert found.labels.dtype == np.int64
+        assert found.files.tolist() == [f"{split}/{index + 5 * (split == 'test')}" for index in range(len(found))]
     assert digits.source == "MNIST, from IDX files"
-    assert not digits.drawn
+    assert digits.class_names == list("0123456789")
 
 
-def test_files_are_prepared_once_and_anew_when_they_change(tmp_path, prepared, monkeypatch):
+def test_changed_files_are_another_dataset(tmp_path):
     first, folder = write_idx(tmp_path), str(tmp_path)
-    mnist.load_mnist(folder)
-    with monkeypatch.context() as patch:
-        patch.setattr(mnist, "read_idx", lambda *args: pytest.fail("read again"))
-        np.testing.assert_array_equal(mnist.load_mnist(folder).train_images, first["train_images"])
-    changed = 255 - first["test_images"]
+    digits = data.load_dataset("mnist", folder)
+    assert data.load_dataset("mnist", folder).digest == digits.digest
+    changed = 255 - first["test"]["images"]
     (tmp_path / TEST_IMAGES).write_bytes(idx(changed))
-    np.testing.assert_array_equal(mnist.load_mnist(folder).test_images, changed)
-    assert len(list(prepared.glob("mnist/28px-*/1.0.0/dataset_info.json"))) == 2
-    assert list(prepared.rglob("*.array_record*"))
+    again = data.load_dataset("mnist", folder)
+    np.testing.assert_array_equal(again.test.images[..., 0], changed)
+    assert again.digest != digits.digest
 
 
-def test_what_was_prepared_is_found_without_the_files(nowhere, monkeypatch):
-    arrays = write_idx(nowhere / "raw")
-    mnist.load_mnist()
-    for file in (nowhere / "raw").iterdir():
-        file.unlink()
-    np.testing.assert_array_equal(mnist.load_mnist().train_images, arrays["train_images"])
+def test_validation_is_the_test_split_unless_splits_are_drawn(tmp_path):
+    write_idx(tmp_path)
+    digits = data.load_dataset("mnist", str(tmp_path))
+    assert digits.counts == {"train": 5, "validation": 3, "test": 3}
+    np.testing.assert_array_equal(digits.validation.images, digits.test.images)
+    for name, count in ((TRAIN_IMAGES, 40), (TRAIN_LABELS, 40), (TEST_IMAGES, 20), (TEST_LABELS, 20)):
+        (tmp_path / name).write_bytes(idx(np.zeros((count, 28, 28)) if "images" in name else np.arange(count) % 10))
+    drawn = data.load_dataset("mnist", str(tmp_path), split_seed=0)
+    assert drawn.counts == {"train": 45, "validation": 6, "test": 9}
+    assert len({file for split in drawn.counts for file in getattr(drawn, split).files}) == 60
 
 
 FAULTS = {
@@ -107,7 +106,7 @@ def test_wrong_idx_files(tmp_path, message):
     write_idx(tmp_path)
     FAULTS[message](tmp_path)
     with pytest.raises(ConfigError) as caught:
-        mnist.load_mnist(str(tmp_path))
+        data.load_dataset("mnist", str(tmp_path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("dataset_info.json"))  # nothing that later loads
@@ -115,16 +114,27 @@ def test_wrong_idx_files(tmp_path, message):
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="is not a directory"):
-        mnist.load_mnist(str(tmp_path / "nothing"))
+        data.load_dataset("mnist", str(tmp_path / "nothing"))
 
 
 def test_the_first_folder_with_files_is_read(nowhere):
-    arrays = write_idx(nowhere / "shared")
-    np.testing.assert_array_equal(mnist.load_mnist().train_images, arrays["train_images"])
-    write_idx(nowhere / "raw")
-    (nowhere / "raw" / TEST_LABELS).unlink()
+    arrays = write_idx(nowhere.parent / "shared" / "data" / "mnist")
+    digits = data.load_dataset("mnist")
+    np.testing.assert_array_equal(digits.train.images[..., 0], arrays["train"]["images"])
+    write_idx(nowhere / "data" / "raw" / "mnist")
+    (nowhere / "data" / "raw" / "mnist" / TEST_LABELS).unlink()
     with pytest.raises(ConfigError, match=f"lacks {TEST_LABELS}"):  # rather than passing over it in silence
-        mnist.load_mnist()
+        data.load_dataset("mnist")
+
+
+def test_without_mnist_the_message_says_where_to_put_it(nowhere):
+    with pytest.raises(ConfigError) as caught:
+        data.load_dataset("mnist")
+    assert str(caught.value) == (
+        "MNIST is not here: put its four files (train-images-idx3-ubyte, train-labels-idx1-ubyte, "
+        "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, plain or with .gz) into data/raw/mnist, "
+        "or name their folder as data_dir"
+    )
 
 
 def test_a_dataset_prepared_by_tfds(nowhere):
@@ -155,36 +165,23 @@ def test_a_dataset_prepared_by_tfds(nowhere):
             def _generate_examples(self, count):
                 yield from ((index, {"image": png(20 * index), "label": index}) for index in range(count))
 
-    Mnist(data_dir=nowhere / "prepared", file_format="array_record").download_and_prepare(file_format="array_record")
-    digits = mnist.load_mnist()
+    folder = nowhere / "data" / "prepared"
+    Mnist(data_dir=folder, file_format="array_record").download_and_prepare(file_format="array_record")
+    digits = data.load_dataset("mnist")
     assert digits.source == "MNIST, prepared by TFDS"
-    assert digits.train_images.shape == (4, 28, 28)
-    assert digits.train_images.dtype == np.uint8
-    assert digits.test_labels.dtype == np.int64
-    assert sorted(digits.train_labels) == [0, 1, 2, 3]
-    np.testing.assert_array_equal(digits.train_images[:, 5, 5], 20 * digits.train_labels)
+    assert digits.train.images.shape == (4, 28, 28, 1)
+    assert digits.train.images.dtype == np.uint8
+    assert digits.test.labels.dtype == np.int64
+    assert sorted(digits.train.labels) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(digits.train.images[:, 5, 5, 0], 20 * digits.train.labels)
     assert "tensorflow" not in sys.modules
 
 
-def test_drawn_digits(nowhere, monkeypatch):
-    monkeypatch.setattr(mnist, "DRAWN_COUNTS", {"train": 60, "test": 30})
-    digits, again = mnist.load_mnist(), mnist.load_mnist()
-    assert digits.drawn
-    assert "not MNIST" in digits.source
-    assert digits.train_images.shape == (60, 28, 28)
-    assert digits.train_images.dtype == np.uint8
-    assert digits.test_labels.dtype == np.int64
-    assert np.bincount(digits.test_labels).tolist() == [3] * 10
-    np.testing.assert_array_equal(digits.train_images, again.train_images)
-    assert (digits.train_images != mnist.draw_digits(seed=1).train_images).any()
-    assert (digits.train_images > 128).mean(axis=(1, 2)).min() > 0.02  # there is ink in every image
-
-
 def test_real_mnist():
-    folder = project_path("../shared/data/mnist")
+    folder = PROJECT.parent / "shared" / "data" / "mnist"
     if not folder.is_dir():
         pytest.skip("no MNIST here: ../shared/data/mnist does not exist")
-    digits = mnist.load_mnist(str(folder))
-    assert digits.train_images.shape == (60000, 28, 28)
-    assert digits.test_images.shape == (10000, 28, 28)
-    assert np.bincount(digits.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    digits = data.load_dataset("mnist", str(folder))
+    assert digits.train.images.shape == (60000, 28, 28, 1)
+    assert digits.test.images.shape == (10000, 28, 28, 1)
+    assert np.bincount(digits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]

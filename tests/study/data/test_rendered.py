@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from study.rendered_cars import BODY_STYLES, render, render_dataset
+from study.data.rendered import BODY_STYLES, render, render_dataset
 
 
 def digest(image):
