@@ -41,9 +41,14 @@ CHAPTERS = {
         OWN_DATA,
     ),
     "04_mnist": ([], [f"mnist_{name}" for name in ("digits", "learning", "mistakes", "confusion")], {}),
-    "06_convergence": (RUNS, ["convergence", "differences", "confusion"], STORY),
+    "06_convergence": (
+        RUNS,
+        ["convergence", "differences", "reached", "confusion"]
+        + (["convergence_constant", "tuning", "implementations"] if FULL else []),
+        STORY,
+    ),
     "07_sensitivity": (RUNS, ["surface"], STORY),
-    "08_mechanism": (RUNS, ["ablation", "ratios"], STORY),
+    "08_mechanism": (RUNS, ["ablation", "momentum", "ratios", "floor"], STORY),
     "09_tables": (RUNS, ["tables"], {"results_dir": MNIST}),
     "10_models": (
         RUNS,

@@ -30,7 +30,8 @@ def agrees(text, fact, claim=""):
     if not numbers or claim not in {"", *WORDS}:
         return False
     wanted = WORDS.get(claim)
-    if claim and wanted != 0 and (fact.direction == 0 or wanted not in (None, fact.direction)):
+    direction = int(fact.low > 0) - int(fact.high < 0)  # 0 if the interval holds zero, or there is none
+    if claim and wanted != 0 and (direction == 0 or wanted not in (None, direction)):
         return False
     for number, exact in zip(numbers, fact[:3], strict=False):
         decimals = len(number.partition(".")[2])

@@ -6,5 +6,3 @@ In reading order: `config` (what a run is), `data` (what it learns from), `optim
 
 from study.config import ConfigError, RunConfig
 from study.training import train
-
-__all__ = ["ConfigError", "RunConfig", "train"]

@@ -160,10 +160,7 @@ class RunConfig(BaseModel):
 
     @classmethod
     def from_notebook(cls, namespace, **others):
-        """The configuration in a notebook's variables, given its `globals()`.
-
-        `others` names the notebook's parameters that are not of the run.
-        """
+        """The configuration in a notebook's `globals()`; `others` are its parameters that are not of the run."""
         given = check_parameters(namespace, [*RUN_FIELDS, *others])
         given = {name: value for name, value in given.items() if name in RUN_FIELDS}
         if given.get("data_dir"):

@@ -55,9 +55,7 @@ def in_optax(config, steps_per_epoch):
     adasmooth = partial(alexjax.adasmooth, beta1=config.beta1, weight_decay=decay, **smooth)
     if config.variant == "first_ratio_0":
         adasmooth = partial(adasmooth, initial_ratio=0.0)
-    elif config.variant == "momentum":
-        adasmooth = partial(_averaged, adasmooth)
-    elif config.variant != "paper":
+    elif config.variant not in ("paper", "momentum"):
         adasmooth = partial(altered_adasmooth, config.variant, seed=config.seed, **smooth)
     make = {
         "adadelta": partial(optax.adadelta, rho=config.rho, eps=eps),
@@ -68,11 +66,8 @@ def in_optax(config, steps_per_epoch):
         "rmsprop": partial(optax.rmsprop, decay=config.rho, eps=eps, eps_in_sqrt=True),
         "sgd": partial(optax.sgd, momentum=config.beta1),
     }[config.optimizer]
-    return make(schedule(config, steps_per_epoch))
-
-
-def _averaged(adasmooth, rate):
-    return optax.chain(adasmooth(rate), optax.ema(0.9))  # debiased, as Adam's
+    steps = make(schedule(config, steps_per_epoch))
+    return optax.chain(steps, optax.ema(0.9)) if config.variant == "momentum" else steps  # debiased, as Adam's
 
 
 def altered_adasmooth(variant, rate, rho1, rho2, eps, window, seed):

@@ -23,11 +23,13 @@ def assemble(frame, chapters, published):
     """
 
     def cells(path):
-        notebook = nbformat.read(path, as_version=4)
-        return [cell for cell in notebook.cells if not _tags(cell) & {"demonstration" if published else "published"}]
+        left_out = "demonstration" if published else "published"
+        return [
+            cell for cell in nbformat.read(path, as_version=4).cells if left_out not in cell.metadata.get("tags", [])
+        ]
 
     frame_cells, body, contents = cells(frame), [], []
-    ends = [index for index, cell in enumerate(frame_cells) if "conclusion" in _tags(cell)]
+    ends = [index for index, cell in enumerate(frame_cells) if "conclusion" in cell.metadata.get("tags", [])]
     opening, conclusion = frame_cells[: ends[0]], frame_cells[ends[0] :]
     for path in map(Path, chapters):
         chapter = cells(path)
@@ -45,10 +47,6 @@ def assemble(frame, chapters, published):
     for index, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{index}"
     return notebook
-
-
-def _tags(cell):
-    return set(cell.metadata.get("tags", []))
 
 
 class MathToMathML(Preprocessor):

@@ -104,7 +104,7 @@ def write_facts(facts, folder="", name=""):
     table = pd.DataFrame(facts.values(), index=facts, columns=Estimate._fields).rename_axis("key").reset_index()
     if folder:
         project_path(folder).mkdir(parents=True, exist_ok=True)
-        table.to_csv(project_path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+        table.to_csv(project_path(folder) / f"{name}.csv", index=False, float_format="%.9g")
     return table
 
 

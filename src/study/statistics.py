@@ -31,11 +31,6 @@ class Estimate(NamedTuple):
         value, low, high = (f"{each:{sign},.{digits}f}".replace("-", "−") for each in self[:3])
         return value if np.isnan(self.low) else f"{value} ({low} to {high})"
 
-    @property
-    def direction(self):
-        """1 or −1 if the interval lies on that side of zero, else 0."""
-        return int(self.low > 0) - int(self.high < 0)
-
 
 def estimate(values, unit="", signed=False):
     """The mean of what runs gave, with its interval. (N,) -> Estimate; NaN are left out, shares are made per cent."""
