@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 # In metres (x forward from the middle, y to the left, z up from the ground): x of nose, windscreen's foot, roof's front
-# and rear, rear window's foot, axles; z of the body's lower edge, the bonnet's front, belt line, tail, roof; the wheels'
-# radius; y of body, cabin, roof. Last, the number of windows on a side.
+# and rear, rear window's foot, axles; z of the body's lower edge, bonnet's front, belt line, tail, roof; radius of
+# the wheels; y of body, cabin, roof. Last, the number of windows on a side.
 TABLE = np.loadtxt(Path(__file__).with_name("rendered_styles.csv"), str, delimiter=",", skiprows=1)
 STYLES = {style: np.array(numbers, float) for style, *numbers in TABLE.tolist()}
 BODY_STYLES = tuple(STYLES)
