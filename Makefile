@@ -12,7 +12,7 @@ export PROFILE DATA_DIR CORES  # to be quoted by the shell
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 report: .venv/installed  ## run the study and make its report (PROFILE=quick or full, DATA_DIR=path/to/stanford_cars)
 	@$(BIN)/python -m study report --profile "$$PROFILE" --data-dir "$$DATA_DIR" --cores "$$CORES"
