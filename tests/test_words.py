@@ -29,9 +29,10 @@ def agrees(text, fact, claim=""):
     numbers = [each.replace(",", "").replace("−", "-") for each in NUMBER.findall(text)]
     if not numbers or claim not in {"", *WORDS}:
         return False
-    wanted = WORDS.get(claim)
     direction = int(fact.low > 0) - int(fact.high < 0)  # 0 if the interval holds zero, or there is none
-    if claim and wanted != 0 and (direction == 0 or wanted not in (None, direction)):
+    better = 1 if fact.unit.startswith(("%", "points")) else -1  # of accuracy more is better, of loss less
+    signs = {"better": better, "ahead": better, "worse": -better, "behind": -better}
+    if claim and direction != signs.get(claim, WORDS[claim]):
         return False
     for number, exact in zip(numbers, fact[:3], strict=False):
         decimals = len(number.partition(".")[2])
@@ -53,6 +54,9 @@ def test_agreement():
     assert not agrees("−1.7", fact, "higher")
     assert not agrees("−1.7", fact, "nicer")
     assert not agrees("−0.3", Estimate(-0.3, -1.7, 1.1, 3), "worse")  # the interval holds zero
+    assert not agrees("1.7", Estimate(1.7, 0.6, 2.7, 10, "points", True), "worse")
+    assert agrees("0.046", Estimate(0.046, 0.03, 0.06, 10, "", True), "worse")
+    assert not agrees("2", Estimate(2, 1, 3), "equal")
     assert agrees("5,720", Estimate(5720))
     assert not agrees("5,721", Estimate(5720))
 

@@ -249,7 +249,7 @@ def _restore(checkpoint, identity, backend):
     if checkpoint is None or not Path(checkpoint).exists():
         return []
     with np.load(checkpoint, allow_pickle=False) as arrays:  # read whole before anything is assigned
-        about, *leaves = (arrays[f"arr_{index}"] for index in range(len(arrays.files)))
+        about, *leaves = (arrays[name] for name in arrays.files)
     about, (ours, structure) = json.loads(str(about)), jax.tree.flatten(backend.state())
     fits = [np.shape(leaf) for leaf in leaves] == [np.shape(leaf) for leaf in ours]
     if fits and {key: about.get(key) for key in identity} == identity:
