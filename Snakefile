@@ -10,7 +10,7 @@ import sys
 from study.config import load_profile, project_path
 
 PROFILE = load_profile(config.get("profile", "quick"), config.get("data_dir") or "")
-FULL = PROFILE.published
+FULL = PROFILE.published  # run files, figures and facts are tracked
 BUILD, RESULTS, FIGURES = PROFILE.folders
 CARS, MNIST, FACTS = f"{RESULTS}/{PROFILE.dataset}", f"{RESULTS}/mnist", f"{BUILD}/facts"
 STUDY = f"{shlex.quote(sys.executable)} -m study"

@@ -1,7 +1,6 @@
 """How the figures look, and where they go. The figures themselves are made in the notebooks."""
 
 import textwrap
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,7 +52,7 @@ def save(figure, folder, name, dpi=144):
     """Write a figure as `folder`/`name`.png, if there is a folder; a reader's own copy of a notebook has none."""
     if folder:
         path = project_path(folder) / f"{name}.png"
-        Path(path.parent).mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # No software version inside: the same figure is the same file.
         figure.savefig(path, dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
 

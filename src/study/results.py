@@ -23,7 +23,7 @@ class Result:
     config: dict  # the RunConfig's fields
     history: pd.DataFrame  # a row an epoch: epoch, step, train_loss, val_loss, val_accuracy, seconds
     summary: dict  # final numbers, versions, machine
-    test_labels: np.ndarray | None  # (N,)
+    test_labels: np.ndarray  # (N,)
     test_logits: np.ndarray | None  # (N, num_classes); None if the test split was not evaluated
     weights: dict  # {"conv1.weight": array, ...}, the trained network
 

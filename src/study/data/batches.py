@@ -11,7 +11,7 @@ def stored_size(image_size):
 
 
 def normalisation(images):
-    """Mean and standard deviation of each channel of uint8 images. (N, S, S, 3) -> (3,), (3,) float32"""
+    """Mean and standard deviation of each channel of uint8 images. (N, S, S, C) -> (C,), (C,) float32"""
     sample = images[:: max(1, len(images) // 1000)].reshape(-1, images.shape[-1])
     return sample.mean(axis=0, dtype=np.float64).astype(np.float32), sample.std(axis=0).astype(np.float32)
 
