@@ -46,7 +46,7 @@ def distort(images, size, generator, zoom, colour):
     crops = np.empty((count, size, size, 3), np.uint8)
     for image, box, table, crop in zip(images, boxes, shades, crops, strict=True):
         resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, tuple(box))
-        crop[:] = resized.point(table.tolist())
+        crop[:] = resized.point(table.tolist()) if colour else resized
     return crops
 
 
