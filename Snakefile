@@ -48,7 +48,7 @@ CHAPTERS = {
         STORY,
     ),
     "07_sensitivity": (RUNS, ["surface"], STORY),
-    "08_mechanism": (RUNS, ["ablation", "momentum", "ratios", "floor"], STORY),
+    "08_mechanism": (RUNS, ["ablation", "ratios", "floor"], STORY),
     "09_tables": (RUNS, ["tables"], {"results_dir": MNIST}),
     "10_models": (
         RUNS,

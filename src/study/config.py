@@ -20,8 +20,7 @@ FORMS = {
     "rendered_cars": {"network": ("alexnet",), "label": ("body",), "image_size": SIZES},
     "stanford_cars": {"network": ("alexnet",), "label": ("body", "make", "model"), "image_size": SIZES},
 }
-VARIANTS = ("paper", "first_ratio_0", "ratio_0", "ratio_1", "ratio_layer", "ratio_coin", "unsquared", "eps_outside")
-VARIANTS += ("momentum",)
+VARIANTS = ("paper", "ratio_coin")
 
 
 def project_path(path):
@@ -106,7 +105,7 @@ class RunConfig(BaseModel):
     rho1: float = Field(0.5, ge=0, lt=1)  # AdaSmooth's constants
     rho2: float = Field(0.99, ge=0, lt=1)
     window: str = "training"  # over which AdaSmooth's ratio is measured: "epoch", "training" or a number of steps
-    variant: Literal[VARIANTS] = "paper"  # AdaSmooth with one part changed (`study.optimizers`)
+    variant: Literal[VARIANTS] = "paper"  # "ratio_coin": AdaSmooth whose ratio is a coin's (`study.optimizers`)
     beta1: float = Field(-1.0, ge=0, lt=1)  # momentum; -1: the optimizer's own, Adam's and SGD's 0.9, the others' 0
     beta2: float = Field(0.999, ge=0, lt=1)  # Adam's
     rho: float = Field(0.99, ge=0, lt=1)  # the decay of RMSProp and AdaDelta
@@ -155,7 +154,6 @@ class RunConfig(BaseModel):
         if self.variant != "paper":
             varies = (self.optimizer, self.backend) == ("adasmooth", "jax")
             check(varies, f"variant {self.variant!r} is one of AdaSmooth in JAX, {whose}")
-            check(not self.weight_decay, f"variant {self.variant!r} has no weight_decay")
         return self
 
     @classmethod

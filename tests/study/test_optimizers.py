@@ -65,7 +65,37 @@ def test_weight_decay_is_decoupled(name):
         RunConfig(backend="numpy", optimizer=name, weight_decay=0.5)
 
 
-def test_the_variants_are_adasmooths_in_jax():
+@pytest.mark.parametrize("window", [7, 40])
+def test_the_coin_forgets_the_direction_and_keeps_the_distance(window):
+    """Against the same written as a float64 loop, the coin's throws taken from the path that comes out."""
+    eta, rho1, rho2, eps = 0.01, 0.5, 0.99, 1e-6
+    gradients = np.tile(np.concatenate([np.ones(3000), np.random.default_rng(0).standard_normal(1000)]), (40, 1))
+    config = RunConfig(
+        optimizer="adasmooth", backend="jax", variant="ratio_coin", window=str(window),
+        schedule="constant", learning_rate=eta,
+    )  # fmt: skip
+    optimizer, x = in_optax(config, 10), jnp.zeros(4000)
+    state = optimizer.init(x)
+    path, n, v = np.zeros((3, 4000))
+    for step, g in enumerate(gradients, 1):
+        e = np.where(n > 0, np.abs(path) / np.where(n > 0, n, 1), 1)
+        c2 = ((rho2 - rho1) * e + 1 - rho2) ** 2
+        v = c2 * g**2 + (1 - c2) * v
+        d = -eta * g / np.sqrt(v + eps)
+        update, state = optimizer.update(jnp.asarray(g, jnp.float32), state, x)
+        np.testing.assert_allclose(update, d, rtol=1e-4, atol=1e-7)
+        before = 0 if step % window == 0 else path
+        coin = np.rint((np.asarray(state[0].displacement, np.float64) - before) / np.abs(d))
+        assert set(coin) == {-1, 1}
+        assert abs(coin[:3000].mean()) < 0.1
+        path, n = before + coin * np.abs(d), (0 if step % window == 0 else n) + np.abs(d)
+    for seed, same in ((0, True), (1, False)):  # the coin is thrown by the run's seed
+        another = in_optax(config.model_copy(update={"seed": seed}), 10)
+        once, twice = (each.update(jnp.ones(4000), each.init(x), x)[1][0] for each in (optimizer, another))
+        assert (once.displacement == twice.displacement).all() == same
+
+
+def test_the_coin_is_adasmooths_in_jax():
     for wrong in ({"optimizer": "adam", "backend": "jax"}, {"optimizer": "adasmooth", "backend": "numpy"}):
-        with pytest.raises(ConfigError, match="variant 'ratio_1' is one of AdaSmooth in JAX, not of"):
-            RunConfig(variant="ratio_1", **wrong)
+        with pytest.raises(ConfigError, match="variant 'ratio_coin' is one of AdaSmooth in JAX, not of"):
+            RunConfig(variant="ratio_coin", **wrong)
