@@ -1,9 +1,11 @@
 """What a run is (`RunConfig`), which runs a profile of `study.yaml` is made of, and where the project's files lie."""
 
+import contextlib
 import difflib
 import hashlib
 import itertools
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -31,6 +33,26 @@ def project_path(path):
 def digest(*ingredients):
     """A short name for what something was made of."""
     return hashlib.sha256(repr(ingredients).encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def whole(path):
+    """A path beside `path` to write to, which takes its place once all is written: there is never half a file.
+
+    Raises:
+        ConfigError: it cannot be written: a full disk, a folder that is read-only.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 class ConfigError(ValueError):

@@ -42,7 +42,6 @@ def in_nunes(config, parameters, steps_per_epoch):
 def in_optax(config, steps_per_epoch):
     """The same as an optax transformation, and AdaSmooth's variants."""
     smooth, eps, decay = adasmooth_constants(config, steps_per_epoch), config.eps, config.weight_decay or None
-    adasmooth = partial(alexjax.adasmooth, beta1=config.beta1, weight_decay=decay, **smooth)
     make = {
         "adadelta": partial(optax.adadelta, rho=config.rho, eps=eps),
         "adagrad": partial(optax.adagrad, initial_accumulator_value=0.0, eps=eps),

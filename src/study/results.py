@@ -1,6 +1,7 @@
 """What a run leaves behind: a table of its epochs (.csv) and all else about it (.json); and reading them again."""
 
 import base64
+import contextlib
 import json
 import os
 import platform
@@ -8,12 +9,36 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, Field
 
-from study.config import PROJECT, ConfigError, project_path, recorded
+from study.config import PROJECT, ConfigError, check, load_profile, project_path, recorded, whole
 from study.statistics import Estimate
+
+SCHEMA = 2  # of run files; 1 had no number, and before `arm` no arm
+EXPLODED = 1e3  # nats: a run that ends above has diverged, finite or not; guessing among 196 classes costs 5.3
+
+Loss = Annotated[float, Field(ge=0)] | None  # None: not finite
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Summary(BaseModel, extra="allow"):
+    """What a run file's summary must hold, with the ranges of its numbers; versions and the machine stand beside."""
+
+    val_loss: Loss
+    train_loss: Loss
+    test_loss: Loss = None
+    val_accuracy: Share
+    test_accuracy: Share | None = None
+    test_top5: Share | None = None
+    diverged: bool
+    steps: int = Field(gt=0)
+    seconds: float = Field(ge=0)
+    counts: dict[str, int]
+    class_names: list[str]
 
 
 @dataclass(frozen=True)
@@ -32,10 +57,10 @@ class Result:
 
         `arm` is what tables and legends call the run; by default its optimizer.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.history.to_csv(f"{path}.csv", index=False, float_format="%.7g")
-        record = {"arm": arm or self.config["optimizer"], "config": self.config, "summary": dict(self.summary)}
+        with whole(f"{path}.csv") as partial:
+            self.history.to_csv(partial, index=False, float_format="%.7g")
+        record = {"schema": SCHEMA, "arm": arm or self.config["optimizer"], "config": self.config}
+        record["summary"] = dict(self.summary)
         for key, value in self.summary.items():
             if isinstance(value, float) and not np.isfinite(value):
                 record["summary"][key] = None  # JSON has neither NaN nor infinity
@@ -48,9 +73,8 @@ class Result:
             else:  # in the order of the test split
                 record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
                 record["conv1"] = encode_filters(self.weights["conv1.weight"])
-        partial = Path(f"{path}.partial")  # beside, then renamed: there is never half a file
-        partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-        os.replace(partial, f"{path}.json")
+        with whole(f"{path}.json") as partial:
+            partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def encode_filters(weights):
@@ -77,8 +101,46 @@ def describe_machine():
     return {"machine": f"{cpu}, {os.cpu_count()} cores", "versions": versions, "git_commit": commit}
 
 
+def load_run(path):
+    """The record of a run (a dict) and its history (a DataFrame with a row an epoch), both checked.
+
+    Raises:
+        ConfigError: the file is none of a run's, or damaged: one line that names it and the mistake.
+    """
+    try:
+        record = json.loads(Path(path).read_text())
+        record["config"], history = recorded(record), pd.read_csv(Path(path).with_suffix(".csv"))
+        record["summary"] = Summary(**record["summary"]).model_dump()
+        expected = range(1, record["config"]["epochs"] + 1)[: len(history) if record["summary"]["diverged"] else None]
+        check(len(history) and list(history.epoch) == list(expected), f"its table has not {len(expected)} epochs")
+        check(history.val_accuracy.between(0, 1).all(), "its table's accuracies are no shares")
+        for name in ("train_loss", "val_loss", "val_accuracy"):
+            recorded_last, last = record["summary"][name], history[name].iloc[-1]
+            same = recorded_last is None or np.isclose(last, recorded_last, rtol=1e-5, atol=1e-6)
+            check(same, f"its table ends with another {name}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{str(path)!r} is no complete run: {' '.join(str(error).split())}") from None
+    return record, history
+
+
+def runs_named_for(folder):
+    """{"group/name": configuration} of the profiles whose run files lie in a folder; None if it is no profile's."""
+    import yaml  # here: a bare machine can train without it
+
+    named, dataset = {}, Path(folder).name
+    for name in yaml.safe_load(project_path("study.yaml").read_text()):
+        with contextlib.suppress(ConfigError):  # of a profile that is not asked for
+            profile = load_profile(name, "" if dataset == "rendered_cars" else PROJECT)
+            if project_path(profile.folders[1]) / dataset == project_path(folder):
+                named |= {run: config.to_dict() for run, config in profile.runs.items()}
+    return {run.partition("/")[2]: config for run, config in named.items() if run.startswith(f"{dataset}/")} or None
+
+
 def load_runs(folder):
     """All runs below a folder (relative to the project's), of groups in folders of their own.
+
+    Where the folder is a profile's, only the profile's runs; what else is there, and damaged files, are named and left
+    out.
 
     Returns:
         runs: a DataFrame with a row a run: `run` ("group/name"), `group`, `arm`, the configuration and the summary.
@@ -88,15 +150,24 @@ def load_runs(folder):
         ConfigError: there are none.
     """
     folder, rows, tables = project_path(folder), [], []
+    named = runs_named_for(folder)
     for path in sorted(folder.glob("*/*.json")):
-        record = json.loads(path.read_text())
-        name, config = path.relative_to(folder).with_suffix("").as_posix(), recorded(record)
-        identity = {"run": name, "group": path.parent.name, "arm": record.get("arm", config["optimizer"])} | config
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        try:
+            record, history = load_run(path)
+            check(named is None or named.get(name) == record["config"], f"{str(path)!r} is no run of this profile")
+        except ConfigError as error:
+            print(f"left out: {error}")
+            continue
+        identity = {"run": name, "group": path.parent.name, "arm": record.get("arm", record["config"]["optimizer"])}
+        identity |= record["config"]
         rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
-        tables.append(pd.read_csv(path.with_suffix(".csv")).assign(**identity))
+        tables.append(history.assign(**identity))
     if not rows:
         raise ConfigError(f"no finished runs in {str(folder)!r}; make them with: make report")
-    return pd.DataFrame(rows), pd.concat(tables, ignore_index=True)
+    runs = pd.DataFrame(rows)
+    runs["diverged"] |= (runs[["train_loss", "val_loss"]].astype(float) > EXPLODED).any(axis=1)
+    return runs, pd.concat(tables, ignore_index=True)
 
 
 def write_facts(facts, folder="", name=""):

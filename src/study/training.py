@@ -22,8 +22,8 @@ from alexjax import alexnet, digits
 from alexjax.training import data_mesh, initialize_from_environment, replicate, shard, train_step
 from nunes import Tensor, models, no_grad
 from study import data, optimizers
-from study.config import ConfigError
-from study.results import Result, describe_machine
+from study.config import ConfigError, whole
+from study.results import EXPLODED, Result, describe_machine
 
 APPLY = {"alexnet": alexnet.apply, "cnn": digits.apply, "mlp": digits.apply}
 
@@ -227,33 +227,44 @@ def train(config, checkpoint=None):
             best_five = np.argpartition(logits, -5, axis=1)[:, -5:]
             summary["test_top5"] = float((best_five == dataset.test.labels[:, None]).any(axis=1).mean())
     history = pd.DataFrame(rows)
+    diverged = not np.max([row["train_loss"], row["val_loss"]]) < EXPLODED
     summary |= {"diverged": diverged, "steps": row["step"], "seconds": float(history.seconds.sum())}
     summary |= {name: getattr(dataset, name) for name in ("counts", "class_names", "source", "digest")} | machine
     return Result(config.to_dict(), history, summary, dataset.test.labels, logits, backend.weights())
 
 
 def _save(checkpoint, identity, backend, rows):
-    """Write the state into a file beside the checkpoint, then rename it: there is never half a checkpoint."""
     if checkpoint is None or not backend.saves:
         return
-    checkpoint = Path(checkpoint)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     about = np.array(json.dumps(identity | {"rows": rows}, default=float))
-    partial = checkpoint.with_suffix(".partial.npz")
-    np.savez(partial, about, *map(np.asarray, jax.tree.leaves(backend.state())))
-    os.replace(partial, checkpoint)
+    with whole(checkpoint) as partial:
+        np.savez(partial, about, *map(np.asarray, jax.tree.leaves(backend.state())))
 
 
 def _restore(checkpoint, identity, backend):
-    """Restore a checkpoint of the same configuration and data, if there is one; returns the finished epochs' rows."""
+    """Restore a checkpoint of the same configuration and data, if there is one; returns the finished epochs' rows.
+
+    It is read whole before anything is assigned. One that cannot be read is put aside."""
     if checkpoint is None or not Path(checkpoint).exists():
         return []
-    with np.load(checkpoint, allow_pickle=False) as arrays:  # read whole before anything is assigned
-        about, *leaves = (arrays[name] for name in arrays.files)
-    about, (ours, structure) = json.loads(str(about)), jax.tree.flatten(backend.state())
-    fits = [np.shape(leaf) for leaf in leaves] == [np.shape(leaf) for leaf in ours]
-    if fits and {key: about.get(key) for key in identity} == identity:
+    try:
+        with np.load(checkpoint, allow_pickle=False) as arrays:
+            about, *leaves = (arrays[name] for name in arrays.files)
+        about = json.loads(str(about))
+        identified, rows = {key: about[key] for key in identity}, about["rows"]
+    except Exception as error:  # whatever damage does
+        aside = Path(checkpoint).with_suffix(".damaged")
+        with whole(aside) as partial:
+            os.replace(checkpoint, partial)
+        why = f"{type(error).__name__}: {error}"
+        print(
+            f"the checkpoint {checkpoint} cannot be read ({why}); it is put aside (.damaged); starting anew", flush=True
+        )
+        return []
+    ours, structure = jax.tree.flatten(backend.state())
+    fits = [(np.shape(leaf), leaf.dtype) for leaf in leaves] == [(np.shape(leaf), leaf.dtype) for leaf in ours]
+    if fits and identified == identity:
         backend.restore(jax.tree.unflatten(structure, leaves))
-        return about["rows"]
+        return rows
     print(f"the checkpoint {checkpoint} is of another run; starting anew", flush=True)
     return []

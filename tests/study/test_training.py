@@ -110,6 +110,40 @@ def test_a_diverged_run_is_kept_and_marked(tmp_path):
         assert json.loads((tmp_path / "group" / "run.json").read_text())["summary"]["test_loss"] is None
 
 
+def pickled(path):
+    np.savez(path, np.array([{"a": 1}], dtype=object))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        lambda path: path.write_bytes(path.read_bytes()[:-9000] + bytes(5000) + path.read_bytes()[-4000:]),
+        lambda path: path.write_text("not a checkpoint"),
+        lambda path: np.savez(path, np.array("[1, 2]"), np.ones(3)),
+        lambda path: np.savez(path, np.array('{"rows": []}')),
+        pickled,
+    ],
+)
+def test_a_damaged_checkpoint_is_put_aside(damage, tmp_path, capsys):
+    config, checkpoint = changed(CONFIG, epochs=1, backend="numpy"), tmp_path / "run.npz"
+    clean = train(config, checkpoint)
+    damage(checkpoint)
+    damaged = checkpoint.read_bytes()
+    again = train(config, checkpoint)
+    assert again.history.train_loss[0] == clean.history.train_loss[0]
+    assert "run.npz cannot be read" in capsys.readouterr().out
+    assert (tmp_path / "run.damaged").read_bytes() == damaged
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.damaged", "run.npz"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"run\.npz' cannot be written: File exists"):
+        train(changed(CONFIG, epochs=1), tmp_path / "file" / "run.npz")
+
+
 def test_results_are_written_and_read(tmp_path):
     result = train(changed(CONFIG, epochs=1))
     result.save(tmp_path / "group" / "run", "an arm")
