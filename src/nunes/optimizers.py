@@ -1,35 +1,30 @@
 """Optimizers, in the order of what they remember: nothing, one average, two, the path.
 
 Each is an element-wise recurrence over the parameter x, its gradient g and the arrays kept beside it (`slots`),
-written once in `change` for any block of elements: it brings the slots up to date and returns Δx. `step` cuts all
-arrays into blocks and spreads them over the threads: each block is read from memory once, worked on in the cache, and
-written once. There every pass counts, so all is computed in place, in as few passes as NumPy allows.
+written once in `change` for any block of elements: it brings the slots up to date and returns Δx. `step` spreads the
+blocks over the threads; in each, all is computed in place, in the cache, in as few passes as NumPy allows.
 """
 
 import numpy as np
 
 from nunes import parallel
 
-
-def temporaries(like, count=2):
-    """Arrays of this thread's working memory, shaped as `like`."""
-    return [parallel.scratch(f"temporary {i}", like.shape, like.dtype) for i in range(count)]
+# What constants may be: at least the first number, less than the second. Below 1e-37, float32 has none but 0.
+RANGES = {"learning_rate": (0, np.inf), "weight_decay": (0, np.inf), "eps": (1e-37, np.inf)}
+RANGES |= dict.fromkeys(("momentum", "decay", "rho", "rho1", "rho2", "beta1", "beta2"), (0, 1))
 
 
 def move_average(average, keep, take, g, part):
     """average ← keep·average + take·g²; `keep` may lie in `part`."""
     average *= keep
-    np.square(g, out=part)
-    part *= take
-    average += part
+    average += np.multiply(np.square(g, out=part), take, out=part)
 
 
 def normalise(g, average, eps, rate, out, part):
     """out ← −rate·g / √(average + ε)"""
     np.add(average, eps, out=part)
     np.divide(g, np.sqrt(part, out=part), out=out)
-    out *= -rate
-    return out
+    return np.multiply(out, -rate, out=out)
 
 
 def normalise_in_units(g, average, squares, eps, out, part):
@@ -48,21 +43,25 @@ class Optimizer:
         learning_rate: a number, or a function of the step (0, 1, ...) that returns one.
 
     Raises:
-        ValueError: there are no parameters, or one cannot be changed in place.
+        ValueError: there are no parameters, one cannot be changed in place, or a constant is out of range.
     """
 
     slots = ()  # names of the arrays kept beside each parameter, all zero at first
 
     def __init__(self, parameters, learning_rate, **constants):
-        self.parameters, self.learning_rate = list(parameters), learning_rate
+        self.parameters, self.learning_rate = list(dict.fromkeys(parameters)), learning_rate  # each parameter once
         self.count, self.state = 0, {}  # steps taken; {"slot.index": array}
         vars(self).update(constants)  # of the recurrence: self.eps, ...
+        for name, (low, high) in RANGES.items():
+            value = vars(self).get(name, low)
+            self.require(callable(value) or low <= value < high, f"{name} must lie in [{low}, {high}), got {value}")
         self.require(self.parameters, "there are no parameters to optimize")
         must = "must require a gradient and own a contiguous, writeable array, as nn.Parameter does"
         for i, parameter in enumerate(self.parameters):
-            usable = parameter.requires_grad and parameter.data.flags.carray
+            usable = parameter.requires_grad and not parameter.node and parameter.data.flags.carray
             self.require(usable, f"parameter {i} of shape {parameter.shape} {must}")
-            self.state |= {f"{name}.{i}": np.zeros_like(parameter.data) for name in self.slots}
+            dtype = np.result_type(parameter.dtype, np.float32)
+            self.state |= {f"{name}.{i}": np.zeros(parameter.shape, dtype) for name in self.slots}
 
     def require(self, condition, message):
         if not condition:
@@ -71,14 +70,17 @@ class Optimizer:
     def step(self):
         """Change every parameter that has a gradient, in place."""
         rate = float(self.learning_rate(self.count) if callable(self.learning_rate) else self.learning_rate)
+        self.require(0 <= rate < np.inf, f"learning_rate must lie in [0, inf), got {rate} at step {self.count}")
         blocks = []
         for i, parameter in enumerate(self.parameters):
             x, g = parameter.data, parameter.grad
             if g is not None:
                 self.require(g.shape == x.shape, f"parameter {i} has shape {x.shape}, its gradient {g.shape}")
-                flat = [array.reshape(-1) for array in (x, g, *(self.state[f"{name}.{i}"] for name in self.slots))]
+                wide = [np.asarray(array, np.result_type(x.dtype, np.float32)) for array in (x, g)]  # if it was float16
+                flat = [array.reshape(-1) for array in (x, *wide, *(self.state[f"{name}.{i}"] for name in self.slots))]
                 blocks += [[array[piece] for array in flat] for piece in parallel.slices(x.size, parallel.BLOCK)]
-        parallel.run(lambda block: np.add(block[0], self.change(rate, *block), out=block[0]), blocks)
+                parameter.version += 1
+        parallel.run(lambda block: np.add(block[1], self.change(rate, *block[1:]), out=block[0]), blocks)
         self.count += 1
 
     def change(self, rate, x, g, *slots):
@@ -98,9 +100,8 @@ class Optimizer:
         """Restore what `state_dict` returned. Raises ValueError if it is another optimizer's."""
         theirs, ours = ({name: np.shape(each) for name, each in arrays.items()} for arrays in (state, self.state))
         self.require(theirs == ours | {"count": ()}, "load_state_dict: the entries or shapes are not this optimizer's")
-        self.count = int(state["count"])
-        for name, array in self.state.items():
-            array[...] = state[name]
+        arrays = {name: np.array(state[name], array.dtype, order="C") for name, array in self.state.items()}
+        self.count, self.state = int(state["count"]), arrays
 
 
 class SGD(Optimizer):
@@ -116,7 +117,7 @@ class SGD(Optimizer):
         super().__init__(parameters, learning_rate, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
     def change(self, rate, x, g, m=None):
-        step, decayed = temporaries(x)
+        step, decayed = parallel.temporaries(x)
         if self.weight_decay:
             g = np.add(g, np.multiply(x, self.weight_decay, out=decayed), out=decayed)
         if m is not None:
@@ -135,7 +136,7 @@ class AdaGrad(Optimizer):
         super().__init__(parameters, learning_rate, eps=eps)
 
     def change(self, rate, x, g, total):
-        step, part = temporaries(x)
+        step, part = parallel.temporaries(x)
         total += np.square(g, out=part)
         return normalise(g, total, self.eps, rate, step, part)
 
@@ -149,7 +150,7 @@ class RMSProp(Optimizer):
         super().__init__(parameters, learning_rate, decay=decay, eps=eps)
 
     def change(self, rate, x, g, v):
-        step, part = temporaries(x)
+        step, part = parallel.temporaries(x)
         move_average(v, self.decay, 1 - self.decay, g, part)
         return normalise(g, v, self.eps, rate, step, part)
 
@@ -163,7 +164,7 @@ class AdaDelta(Optimizer):
         super().__init__(parameters, learning_rate, rho=rho, eps=eps)
 
     def change(self, rate, x, g, v, u):
-        step, part = temporaries(x)
+        step, part = parallel.temporaries(x)
         move_average(v, self.rho, 1 - self.rho, g, part)
         normalise_in_units(g, v, u, self.eps, step, part)
         move_average(u, self.rho, 1 - self.rho, step, part)
@@ -185,7 +186,7 @@ class Adam(Optimizer):
         super().__init__(parameters, learning_rate, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay)
 
     def change(self, rate, x, g, m, v):
-        (part,) = temporaries(x, 1)
+        (part,) = parallel.temporaries(x, 1)
         t = self.count + 1
         m_factor = (1 - self.beta1) / (1 - self.beta1**t)
         v_factor = ((1 - self.beta2) / (1 - self.beta2**t)) ** 0.5
@@ -238,10 +239,8 @@ class AdaSmooth(Optimizer):
         self.slots = (*self.slots, "m") if beta1 else self.slots
         constants = {"rho1": rho1, "rho2": rho2, "eps": eps, "window": window, "initial_ratio": initial_ratio}
         super().__init__(parameters, learning_rate, beta1=beta1, **constants)
-        self.require(0 <= beta1 < 1, f"beta1 must lie in [0, 1), got {beta1}")
-        self.require(0 <= rho1 <= rho2 < 1, f"needs 0 <= rho1 <= rho2 < 1, got {rho1=} and {rho2=}")
-        self.require(eps > 0, f"eps must be positive, got {eps}")
-        whole = window is None or (window >= 1 and window == int(window))
+        self.require(rho1 <= rho2, f"needs rho1 <= rho2, got {rho1=} and {rho2=}")
+        whole = window is None or (window >= 1 and window % 1 == 0)
         self.require(whole, f"window must be None or a whole number of steps, at least 1, got {window}")
         self.require(0 <= initial_ratio <= 1, f"initial_ratio must lie in [0, 1], got {initial_ratio}")
         for i in range(len(self.parameters)):
@@ -268,7 +267,7 @@ class AdaSmooth(Optimizer):
         return step
 
     def change(self, rate, x, g, s, n, v, m=None):
-        step, part = temporaries(x)
+        step, part = parallel.temporaries(x)
         self.average(g, s, n, v, step, part)
         if m is not None:  # as in Adam, it holds the average / (1 − β1)
             m *= self.beta1
@@ -292,7 +291,7 @@ class AdaSmoothDelta(AdaSmooth):
         super().__init__(parameters, learning_rate, rho1, rho2, eps, window, initial_ratio)
 
     def change(self, rate, x, g, s, n, v, u):
-        step, part, c2, complement = temporaries(x, 4)
+        step, part, c2, complement = parallel.temporaries(x, 4)
         self.average(g, s, n, v, c2, part)
         normalise_in_units(g, v, u, self.eps, step, part)
         step *= -rate

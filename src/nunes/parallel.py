@@ -35,7 +35,7 @@ def num_threads():
 
 
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-set_num_threads(int(os.environ.get("NUNES_NUM_THREADS", _cores)))
+set_num_threads(int(os.environ.get("NUNES_NUM_THREADS") or _cores))
 _one_at_a_time = threading.Lock()
 
 
@@ -138,6 +138,11 @@ def scratch(name, shape, dtype):
     if buffer is None or buffer.size < size:
         buffer = vars(_scratch)[name] = np.empty(size, np.uint8)
     return buffer[:size].view(dtype).reshape(shape)
+
+
+def temporaries(like, count=2):
+    """`count` arrays of this thread's working memory, shaped as `like`."""
+    return [scratch(f"temporary {i}", like.shape, like.dtype) for i in range(count)]
 
 
 def empty(shape, dtype):

@@ -136,6 +136,29 @@ def test_numbers_and_arrays_are_constants():
         assert y.requires_grad
 
 
+@pytest.mark.parametrize("k", [0, 0.0, 1, 2.0, np.array([0.0, 1.0, 0.0]), np.array([False, True, False])])
+def test_powers_at_zero(k):
+    """k·x^(k−1), which is 0 for k = 0, as in PyTorch."""
+    x = Tensor(np.array([0.0, 0.0, -2.0]), requires_grad=True)
+    with np.errstate(all="raise"):
+        (x**k).sum().backward()
+    slopes = {0: [0, 0, 0], 1: [1, 1, 1], 2: [0, 0, -4]}
+    np.testing.assert_array_equal(x.grad, slopes[k] if np.ndim(k) == 0 else [0, 1, 0])
+
+
+def test_powers_of_zero():
+    """As in PyTorch, 0 at 0⁰ too; JAX does the same for k > 0."""
+    x, k = Tensor(np.array([0.0, 0.0, 0.0, 2.0]), requires_grad=True), Tensor(np.array([2.0, 0.5, 0.0, 3.0]))
+    k.requires_grad = True
+    with np.errstate(divide="ignore"):  # √x is vertical at 0
+        (x**k).backward(np.ones(4))
+    np.testing.assert_allclose(k.grad, [0, 0, 0, 8 * np.log(2)])
+    np.testing.assert_array_equal(x.grad, [0, np.inf, 0, 12])
+    k = Tensor(np.array([1.5, 2.5]), requires_grad=True)
+    (Tensor(np.array([0, 3], np.int8)) ** k).sum().backward()
+    np.testing.assert_allclose(k.grad, [0, 3**2.5 * np.log(3)])
+
+
 def test_matrix_products():
     check(F.matmul, jnp.matmul, random(3, 4), random(4, 5))
     check(F.matmul, jnp.matmul, random(2, 3, 4), random(4, 5))
@@ -364,6 +387,13 @@ def test_batch_norm(shape):
     )  # fmt: skip
 
 
+def test_batch_norm_moves_running_statistics_that_are_tensors():
+    x, mean, var = random(4, 3), Tensor(np.zeros(3)), Tensor(np.ones(3))
+    F.batch_norm(Tensor(x), np.ones(3), np.zeros(3), mean, var)
+    np.testing.assert_allclose(mean.data, 0.1 * x.mean(axis=0))
+    np.testing.assert_allclose(var.data, 0.9 + 0.1 * x.var(axis=0, ddof=1))
+
+
 def test_dropout():
     x = Tensor(np.ones((200, 300), np.float32), requires_grad=True)
     y = F.dropout(x, 0.3, generator=np.random.default_rng(0))
@@ -457,6 +487,117 @@ BAD = {  # the beginning of the message: the operation is named, the argument, a
 def test_bad_arguments_are_named(message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         BAD[message]()
+
+
+WHOLE = np.array([[1, 0, 4], [2, 7, 3]])
+ARRAYS = [np.ones(3, np.float32) for _ in range(4)]
+NEEDS_FLOATING = {
+    "softmax": F.softmax,
+    "log_softmax": F.log_softmax,
+    "cross_entropy": lambda x: F.cross_entropy(x, [2, 0]),
+    "nll": lambda x: F.nll(x, [2, 0]),
+    "mse": lambda x: F.mse(x, WHOLE / 2),
+    "l1": lambda x: F.l1(x, WHOLE / 2),
+    "huber": lambda x: F.huber(x, WHOLE / 2),
+    "bce_with_logits": lambda x: F.bce_with_logits(x, WHOLE / 10),
+    "dropout": F.dropout,
+    "dropout2d": lambda x: F.dropout2d(x.reshape(1, 2, 3, 1)),
+    "max_pool2d": lambda x: F.max_pool2d(x.reshape(1, 2, 3, 1), 2),
+    "avg_pool2d": lambda x: F.avg_pool2d(x.reshape(1, 2, 3, 1), 2),
+    "local_response_norm": lambda x: F.local_response_norm(x.reshape(1, 2, 1, 3)),
+    "batch_norm": lambda x: F.batch_norm(x, *ARRAYS),
+    "batch_norm in evaluation": lambda x: F.batch_norm(x, *ARRAYS, training=False),
+    "conv2d": lambda x: F.conv2d(x.reshape(1, 2, 1, 3), np.ones((1, 1, 3, 2), np.float32)),
+}
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.uint64])
+@pytest.mark.parametrize("name", NEEDS_FLOATING)
+def test_integers_are_refused_where_they_would_go_wrong(name, dtype):
+    with pytest.raises(TypeError, match=r"\w+: \w+ of shape \(.*\) must be floating, got u?(int|bool)"):
+        NEEDS_FLOATING[name](Tensor(WHOLE.astype(dtype)))
+    assert NEEDS_FLOATING[name](Tensor(WHOLE.astype(np.float32))).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.uint64])
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "gelu", "softplus", "tanh", "elu", "mean", "var", "max", "min"])
+def test_integers_elsewhere_give_the_true_value(name, dtype):
+    x = np.array([0, 1, 6, 100]).astype(dtype)
+    expected = getattr(F, name)(Tensor(x.astype(np.float64))).data
+    np.testing.assert_allclose(getattr(F, name)(Tensor(x)).data, expected, rtol=1e-3)
+
+
+def test_the_least_integer_is_a_minimum():
+    assert Tensor(np.array([-128, 5], np.int8)).min().item() == -128
+
+
+@pytest.mark.parametrize("loss", [F.mse, F.l1, F.huber, F.bce_with_logits])
+@pytest.mark.parametrize("convert", [list, np.array, Tensor])
+def test_targets_may_be_integers(loss, convert):
+    x = Tensor(np.array([0.3, -2.0, 0.5], np.float32), requires_grad=True)
+    result = loss(x, convert([1, 0, 1]))
+    assert result.dtype == np.float32
+    assert result.item() == loss(x, np.array([1, 0, 1], np.float32)).item()
+
+
+def half(values):
+    return Tensor(np.asarray(values, np.float16), requires_grad=True)
+
+
+FLOAT16 = {  # what float16 itself gets wrong: the function, its value, the tensor, the gradient of its first element
+    "mean": (lambda x: x.mean(), 3.0, np.full(70_000, 3), 1 / 70_000),
+    "sum": (lambda x: x.sum(axis=0)[0], 5000.0, np.ones((5000, 2)), 1.0),
+    "sum beyond 65504": (lambda x: x.sum(), 210_000.0, np.full(70_000, 3), 1.0),
+    "max of equals": (lambda x: x.max() * 7e4, 0.0, np.zeros(70_000), 1.0),
+    "min of equals": (lambda x: x.min() * 7e4, 0.0, np.zeros(70_000), 1.0),
+    "var": (lambda x: x.var(), 300.0**2 / 1000 * 0.999, np.r_[300, np.zeros(999)], 2 * 299.7 / 1000),
+    "mse": (lambda x: F.mse(x, [0.0, 0.0]), 90_000.0, [300, -300], 300.0),
+    "softmax": (lambda x: F.softmax(x)[0], 1 / 70_000, np.zeros(70_000), 1 / 70_000),
+    "a small constant": (lambda x: x * 1e-8 * 1e8, 6e4, 6e4, 1.0),
+    "a large constant": (lambda x: x * 1e6 / 1e6, 0.5, 0.5, 1.0),
+    "batch_norm": (
+        lambda x: F.batch_norm(x, half([1, 1]), half([0, 0]), *np.zeros((2, 2), np.float16), False, eps=1e-8)[0, 0],
+        0.0, np.zeros((3, 2)), 1e4,
+    ),
+    "a bias's gradient": (lambda b: F.linear(half(np.ones((5000, 1))), half([[1]]), b).sum(), 5000.0, [0], 5000.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOAT16)
+def test_float16_is_computed_in_float32(name):
+    function, expected, x, gradient = FLOAT16[name]
+    x = half(x)
+    y = function(x)
+    y.backward()
+    assert y.item() == pytest.approx(expected, rel=1e-3)
+    assert x.grad.ravel()[0] == pytest.approx(gradient, rel=1e-2)
+    assert (y.dtype, x.grad.dtype) == (np.float32, np.float16)
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_float16_in_every_operation(name):
+    x = random(3, 4, 2, low=0.5).astype(np.float16)
+    ours, twin = (Tensor(x.astype(dtype), requires_grad=True) for dtype in (np.float16, np.float32))
+    y, expected = UNARY[name][0](ours), UNARY[name][0](twin)
+    np.testing.assert_array_equal(y.data, expected.data)
+    for each in (y, expected):
+        each.backward(np.ones(y.shape))
+    np.testing.assert_array_equal(ours.grad, twin.grad.astype(np.float16))
+
+
+@pytest.mark.parametrize("reduce", [F.sum, F.mean, F.max, F.min, F.var])
+@pytest.mark.parametrize("axis", [None, 0, -1])
+def test_reductions_of_a_single_number(reduce, axis):
+    x = Tensor(np.array(3.0), requires_grad=True)
+    reduce(x, axis).backward()
+    assert x.grad.shape == ()
+
+
+def test_empty_batches_and_tensors_as_indices():
+    assert F.flatten(Tensor(np.zeros((0, 2, 3)))).shape == (0, 6)
+    x = Tensor(np.arange(3.0), requires_grad=True)
+    (x[Tensor([2, 0, 2])] * x[Tensor(np.array([True, True, True]))]).sum().backward()
+    np.testing.assert_array_equal(x.grad, [2 + 1, 0, 0 + 2 + 2])
 
 
 def test_wrong_dtypes_are_named():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nunes.autograd.functional as F
-from nunes import Tensor, no_grad
+from nunes import Tensor, nn, no_grad, optimizers
 
 
 def leaf(*values):
@@ -64,6 +64,49 @@ def test_the_graph_is_freed():
         y.backward()
     with pytest.raises(RuntimeError, match="freed by an earlier backward"):
         (y + 1.0).backward()
+
+
+def assign(layer):
+    layer.weight.data = layer.weight.data.copy()
+
+
+def add(layer):
+    layer.weight.data -= 0.1
+
+
+def step(layer):
+    layer.weight.grad = np.ones_like(layer.weight.data)
+    optimizers.SGD(layer.parameters()).step()
+    layer.weight.grad = None
+
+
+CHANGES = {
+    "assigned": assign,
+    "in place": add,
+    "stepped": step,
+    "loaded": lambda layer: layer.load_state_dict(layer.state_dict()),
+    "converted": lambda layer: layer.astype(np.float64),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_leaf_that_was_changed_after_its_use_is_noticed(name):
+    layer, x = nn.Linear(3, 2, bias=False), Tensor(np.ones((4, 3), np.float32), requires_grad=True)
+    loss = F.tanh(layer(x)).sum()
+    CHANGES[name](layer)
+    with pytest.raises(RuntimeError, match=r"a leaf of shape \(3, 2\) was changed after its use; compute"):
+        loss.backward()
+    assert x.grad is layer.weight.grad is None  # nothing half done
+    F.tanh(layer(x)).sum().backward()
+    assert layer.weight.grad.shape == (3, 2)
+
+
+def test_a_constant_that_was_changed_after_its_use_is_noticed():
+    x, w = Tensor(np.ones(3)), leaf(1.0, 2.0, 3.0)
+    y = (x * w).sum()
+    x.data *= 2
+    with pytest.raises(RuntimeError, match=r"a leaf of shape \(3,\) was changed"):
+        y.backward()
 
 
 def test_only_a_single_number_needs_no_seed():

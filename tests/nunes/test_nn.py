@@ -1,10 +1,13 @@
 """Modules: finding parameters, states, training and evaluation."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 import nunes.autograd.functional as F
-from nunes import Tensor, nn
+from nunes import Tensor, nn, optimizers
 from nunes.models import CNN, MLP, AlexNet, LeNet
 
 
@@ -14,6 +17,70 @@ def test_parameters_are_found_by_name_and_in_order():
     numbered = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.Tanh(), nn.Flatten())
     assert {name: p.shape for name, p in numbered.named_parameters()} == {"0.weight": (3, 3, 1, 4), "0.bias": (4,)}
     assert numbered(Tensor(np.ones((2, 5, 5, 2), np.float32))).shape == (2, 36)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        self.first, self.second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3)
+        self.second.weight = self.first.weight
+        self.last = self.first  # a module that is used twice
+
+    def forward(self, x):
+        return self.last(self.second(self.first(x)))
+
+
+def test_a_shared_parameter_is_one(tmp_path):
+    net, x = Tied(), Tensor(np.ones((2, 3), np.float32))
+    assert [name for name, _ in net.named_parameters()] == ["first.weight", "second.bias"]
+    assert list(net.state_dict()) == ["first.weight", "second.bias"]
+    before, optimizer = net.state_dict(), optimizers.SGD([*net.parameters(), *net.second.parameters()], 0.5)
+    net(x).sum().backward()
+    gradient = net.first.weight.grad
+    optimizer.step()
+    np.testing.assert_array_equal(net.second.weight.data, before["first.weight"] - np.float32(0.5) * gradient)
+    other = Tied()
+    net.save(tmp_path / "tied.npz")
+    np.testing.assert_array_equal(other.load(tmp_path / "tied.npz")(x).data, net(x).data)
+    assert other.second.weight is other.first.weight
+    other.astype(np.float64)
+    assert other.second.weight.dtype == np.float64
+
+
+NETWORKS = {
+    "alexnet": (lambda: AlexNet(5, 67, 0.1), (2, 67, 67, 3)),
+    "lenet": (lambda: LeNet(dropout=0.5), (2, 28, 28, 1)),
+    "tied": (Tied, (2, 3)),
+    "all layers": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm(4), nn.LeakyReLU(0.2), nn.ELU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(),
+            nn.Tanh(), nn.Softplus(), nn.LocalResponseNorm(3), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Dropout2d(),
+            nn.Flatten(), nn.ReLU(), nn.LogSoftmax(1), nn.Softmax(),
+        ),
+        (2, 10, 10, 1),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("twin_of", [lambda net: pickle.loads(pickle.dumps(net)), copy.deepcopy])
+def test_networks_are_pickled_and_copied(name, twin_of):
+    make, shape = NETWORKS[name]
+    net, x = make(), Tensor(np.random.default_rng(0).standard_normal(shape, np.float32))
+    net(x).sum().backward()
+    twin = twin_of(net)
+    expected = net(x).data
+    optimizers.SGD(net.parameters(), 1.0).step()
+    np.testing.assert_array_equal(twin(x).data, expected)  # the state of its dropout too
+    assert len(twin.parameters()) == len(net.parameters())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss(0.1), nn.NLLLoss(), nn.MSELoss(), nn.L1Loss(), nn.HuberLoss(0.5), nn.BCEWithLogitsLoss()],
+)
+def test_losses_are_pickled(loss):
+    twin = pickle.loads(pickle.dumps(loss))
+    assert (type(twin), twin.options) == (type(loss), loss.options)
 
 
 def test_only_modules_make_a_sequence():
@@ -46,6 +113,8 @@ def test_states_are_copied_and_mistakes_named():
         ValueError, match=r"missing bias; unexpected bais; weight has shape \(2, 3\) instead of \(3, 2\)"
     ):
         two.load_state_dict({"bais": np.zeros(2), "weight": np.zeros((2, 3))})
+    with pytest.raises(ValueError, match="could not convert"):
+        two.load_state_dict({"weight": np.zeros((3, 2)), "bias": np.array(["a", "b"])})
     np.testing.assert_array_equal(two.weight.data, before["weight"])
 
 

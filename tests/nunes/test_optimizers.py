@@ -173,6 +173,107 @@ def test_state_is_saved_and_restored():
         optimizers.Adam([x]).load_state_dict(first.state_dict())
 
 
+ALL = [optimizers.SGD, optimizers.AdamW, *ADAPTIVE]
+DECAYS = {
+    optimizers.SGD: ["momentum"],
+    optimizers.RMSProp: ["decay"],
+    optimizers.AdaDelta: ["rho"],
+    optimizers.Adam: ["beta1", "beta2"],
+    optimizers.AdamW: ["beta1", "beta2"],
+    optimizers.AdaSmooth: ["rho1", "rho2", "beta1"],
+    optimizers.AdaSmoothDelta: ["rho1", "rho2"],
+}
+DECAYED = [optimizers.SGD, optimizers.Adam, optimizers.AdamW]
+EPS = [each for each in ALL if each is not optimizers.SGD]
+BAD = [
+    *[(each, "learning_rate", value) for each in ALL for value in (np.nan, np.inf, -0.1)],
+    *[(each, "weight_decay", value) for each in DECAYED for value in (np.nan, np.inf, -0.1)],
+    *[(each, "eps", value) for each in EPS for value in (np.nan, np.inf, -1e-8, 0, 1e-50)],
+    *[(each, name, value) for each, names in DECAYS.items() for name in names for value in (np.nan, -0.1, 1, 1.5)],
+    *[(optimizers.AdaSmooth, "window", value) for value in (np.nan, np.inf, -3, 2.5)],
+    *[(optimizers.AdaSmooth, "initial_ratio", value) for value in (np.nan, np.inf, -0.1)],
+]
+
+
+@pytest.mark.parametrize(("optimizer_class", "name", "value"), BAD)
+def test_constants_out_of_range_are_refused(optimizer_class, name, value):
+    with pytest.raises(ValueError, match=rf"^{optimizer_class.__name__}: {name} must .*, got {value}$"):
+        optimizer_class([Tensor(np.ones(1), requires_grad=True)], **{name: value})
+
+
+@pytest.mark.parametrize("optimizer_class", ALL)
+def test_constants_that_are_no_numbers_are_refused(optimizer_class):
+    with pytest.raises(TypeError):
+        optimizer_class([Tensor(np.ones(1), requires_grad=True)], learning_rate="1e-3")
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf, -1e-3])
+@pytest.mark.parametrize("make", [lambda rate: lambda step: rate if step else 0.1, lambda rate: 0.1])
+def test_a_rate_that_goes_out_of_range_changes_nothing(rate, make):
+    x = Tensor(START.copy(), requires_grad=True)
+    optimizer = optimizers.Adam([x], make(rate))
+    x.grad = np.ones_like(START)
+    optimizer.step()
+    before, state = x.data.copy(), optimizer.state_dict()
+    if not callable(optimizer.learning_rate):
+        optimizer.learning_rate = rate
+    with pytest.raises(ValueError, match=rf"Adam: learning_rate must lie in \[0, inf\), got {rate} at step 1"):
+        optimizer.step()
+    np.testing.assert_array_equal(x.data, before)
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+@pytest.mark.parametrize("optimizer_class", ALL)
+def test_float16_is_changed_in_float32(optimizer_class):
+    """Gradients whose squares float16 does not hold, and constants that it does not know."""
+    ours, twin = (Tensor(np.array([1, 0.5, 0, -0.5], d), requires_grad=True) for d in (np.float16, np.float32))
+    pair = [optimizer_class([x], 1.0) for x in (ours, twin)]
+    for _ in range(3):
+        twin.data = ours.data.astype(np.float32)
+        for x, optimizer in zip((ours, twin), pair, strict=True):
+            x.grad = np.array([300, 1e-4, 0, -1], x.dtype)
+            optimizer.step()
+        np.testing.assert_allclose(ours.data, twin.data, rtol=1e-3)  # a rounding to float16
+    assert ours.dtype == np.float16
+    assert all(slot.dtype == np.float32 for slot in pair[0].state.values())
+    assert ours.data[0] != 1
+    assert ours.data[2] == 0
+
+
+def test_a_parameter_that_is_named_twice_is_changed_once():
+    x = Tensor(START.copy(), requires_grad=True)
+    optimizer = optimizers.SGD([x, Tensor(START.copy(), requires_grad=True), x], 1.0)
+    x.grad = np.ones_like(START)
+    optimizer.step()
+    assert len(optimizer.parameters) == 2
+    np.testing.assert_array_equal(x.data, START - 1)
+
+
+@pytest.mark.parametrize("parameters", [lambda x: x, lambda x: [x * 1.0]])
+def test_tensors_that_were_computed_are_no_parameters(parameters):
+    with pytest.raises(ValueError, match=r"parameter 0 of shape .* must require a gradient and own"):
+        optimizers.Adam(parameters(Tensor(np.ones((2, 3)), requires_grad=True)))
+
+
+def test_a_state_in_another_order_is_copied():
+    x = Tensor(np.ones((2, 3)), requires_grad=True)
+    optimizer = optimizers.Adam([x])
+    optimizer.load_state_dict({name: np.array(array, order="F") for name, array in optimizer.state_dict().items()})
+    x.grad = np.ones((2, 3))
+    optimizer.step()
+    assert optimizer.state["m.0"].all()
+
+
+def test_a_bad_state_changes_nothing():
+    optimizer = optimizers.Adam([Tensor(START.copy(), requires_grad=True)])
+    bad = optimizer.state_dict() | {"count": np.asarray(7), "m.0": np.ones(12), "v.0": np.array(["v"] * 12)}
+    with pytest.raises(ValueError, match="could not convert"):
+        optimizer.load_state_dict(bad)
+    assert optimizer.count == 0
+    assert not optimizer.state["m.0"].any()
+
+
 def test_bad_constants_are_named():
     x = [Tensor(np.ones(1), requires_grad=True)]
     with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):

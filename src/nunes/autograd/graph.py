@@ -27,12 +27,14 @@ class Function:
 
     edges = None  # a Function or a leaf tensor for each input, once applied; None again when the graph has been freed
     needs = ()  # one bool an input: is its gradient wanted?
+    versions = ()  # of each input when the function was applied
 
     def release(self):
         """Drop the saved arrays and the edges, so that memory is free before the next step begins."""
         self.__dict__.clear()
 
 
+AGAIN = "compute the output again"
 _recording = ContextVar("recording", default=True)  # of this thread
 
 
@@ -66,11 +68,12 @@ def topological_order(root):
             stack.append((node, True))
             if isinstance(node, Function):
                 if node.edges is None:
-                    raise RuntimeError(
-                        "backward: this graph was freed by an earlier backward(); compute the output again"
-                    )
-                edges = zip(node.edges, node.needs, strict=True)
-                stack.extend((each, False) for each, needed in edges if needed)
+                    raise RuntimeError(f"backward: this graph was freed by an earlier backward(); {AGAIN}")
+                for each, needed, version in zip(node.edges, node.needs, node.versions, strict=True):
+                    if not isinstance(each, Function) and each.version != version:
+                        raise RuntimeError(f"backward: a leaf of shape {each.shape} was changed after its use; {AGAIN}")
+                    if needed:
+                        stack.append((each, False))
     return order
 
 

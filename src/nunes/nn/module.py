@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -49,13 +50,16 @@ class Module:
         for _, child in self.children():
             yield from child.modules()
 
-    def named_tensors(self, kind, prefix=""):
-        """(name, tensor) for all tensors of one kind, Parameter or Buffer, in the order of definition."""
+    def named_tensors(self, kind, prefix="", seen=None):
+        """(name, tensor) for all tensors of one kind, Parameter or Buffer, in the order of definition; what is shared
+        comes once, under its first name."""
+        seen = set() if seen is None else seen
         for name, value in vars(self).items():
-            if isinstance(value, kind):
+            if isinstance(value, kind) and value not in seen:
+                seen.add(value)
                 yield prefix + name, value
         for name, child in self.children():
-            yield from child.named_tensors(kind, f"{prefix}{name}.")
+            yield from child.named_tensors(kind, f"{prefix}{name}.", seen)
 
     def named_parameters(self):
         """(name, parameter) for all parameters, in the order of definition: ("conv1.weight", ...), ..."""
@@ -114,8 +118,9 @@ class Module:
         ]
         if problems:
             raise ValueError(f"load_state_dict: {'; '.join(problems)}")
-        for name, tensor in tensors.items():
-            tensor.data = np.array(state[name], tensor.dtype, order="C")
+        arrays = {tensor: np.array(state[name], tensor.dtype, order="C") for name, tensor in tensors.items()}
+        for tensor, array in arrays.items():
+            tensor.data = array
 
     def save(self, path):
         """Write the state into a file, an `.npz` of plain arrays; a file that is there is replaced when it is whole."""
@@ -170,5 +175,6 @@ class FunctionModule(Module):
 
 
 def module_of(name, function):
-    """The class of modules that apply `function`."""
-    return type(name, (FunctionModule,), {"function": staticmethod(function), "__doc__": f"`F.{function.__name__}`."})
+    """The class of modules that apply `function`; pickles find it in the file that calls."""
+    parts = {"__doc__": f"`F.{function.__name__}`.", "__module__": sys._getframe(1).f_globals["__name__"]}
+    return type(name, (FunctionModule,), {"function": staticmethod(function), **parts})

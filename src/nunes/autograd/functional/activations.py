@@ -7,7 +7,7 @@ import numpy as np
 from nunes import parallel
 from nunes.autograd.functional.common import pointwise
 from nunes.autograd.graph import Function
-from nunes.tensor import operation
+from nunes.tensor import operation, require_floating
 
 ROOT = math.sqrt(2 / math.pi)  # of gelu
 
@@ -26,12 +26,12 @@ class ReLU(Function):
         return dx
 
 
-def _sigmoid(x):  # 1 / (1 + e^−x) without overflow
-    return np.exp(-np.logaddexp(0, -x))
+def _sigmoid(x):  # 1 / (1 + e^−x) without overflow, and without −x, which unsigned integers do not have
+    return np.exp(-np.logaddexp(0, 0.0 - x))
 
 
 def _gelu_inner(x):
-    return ROOT * (x + 0.044715 * x**3)
+    return ROOT * (x + 0.044715 * x**3.0)
 
 
 def _gelu_derivative(x):  # of x·(1 + tanh u)/2 with u = √(2/π)·(x + 0.044715·x³), and tanh' = 1 − tanh²
@@ -70,6 +70,7 @@ silu = pointwise("silu", "x·sigmoid(x), also called swish.", lambda x: x * _sig
 
 def stable_log_softmax(x, axis):
     """x − log Σ e^x, the maximum subtracted first so that no exponential overflows."""
+    require_floating("softmax", x=x)
     x = x - x.max(axis=axis, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=axis, keepdims=True))
 

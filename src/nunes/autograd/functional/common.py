@@ -3,6 +3,8 @@
 At the end, the operators of `Tensor`.
 """
 
+import operator
+import sys
 from functools import partial
 
 import numpy as np
@@ -83,11 +85,13 @@ class Power(Function):
         self.y = x**exponent
         return self.y
 
-    def backward(self, gradient):  # ∂x^k/∂x = k·x^(k−1) and ∂x^k/∂k = x^k·log x
+    def backward(self, gradient):
+        # ∂x^k/∂x = k·x^(k−1) and ∂x^k/∂k = x^k·log x. At x = 0, the first is 0 for k = 0, the second for all k ≥ 0.
         x, k = self.x, self.exponent
+        log = np.log(np.where((x == 0) & (k >= 0), 1.0, x)) if self.needs[1] else None
         return (
-            unbroadcast(gradient * k * x ** (k - 1), x.shape) if self.needs[0] else None,
-            unbroadcast(gradient * self.y * np.log(x), k.shape) if self.needs[1] else None,
+            unbroadcast(gradient * k * x ** np.where(k == 0, 0, k - 1), x.shape) if self.needs[0] else None,
+            unbroadcast(gradient * self.y * log, k.shape) if self.needs[1] else None,
         )
 
 
@@ -107,7 +111,8 @@ class Pointwise(Function):
 def pointwise(name, doc, f, of_x=None, of_y=None):
     """The function of tensors that computes `f(x, *options)`, its derivative given as a function of x or of y."""
     parts = {"f": staticmethod(f), "of_x": of_x and staticmethod(of_x), "of_y": of_y and staticmethod(of_y)}
-    function_class = type(name.title(), (Pointwise,), {"__doc__": doc, **parts})
+    parts |= {"__doc__": doc, "__module__": sys._getframe(1).f_globals["__name__"]}  # the caller's, for pickles
+    function_class = type(name.title(), (Pointwise,), parts)
     return operation(function_class, like=(lambda x: x) if isinstance(f, np.ufunc) else f)
 
 
@@ -175,3 +180,10 @@ Tensor.__rpow__ = lambda x, y: power(y, x)
 Tensor.__neg__ = negative
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda x, y: matmul(y, x)
+
+# Comparisons are NumPy's, of the arrays, and so is what follows from them.
+for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    compare = getattr(operator, name)
+    setattr(Tensor, f"__{name}__", lambda x, y, compare=compare: compare(x.data, y))
+Tensor.__contains__ = lambda x, value: bool((x == value).any())
+Tensor.__bool__ = lambda x: bool(x.data)

@@ -1,5 +1,5 @@
 """Losses: a single number to make small, the mean over all that is predicted. One that is NaN is an error here, where
-it can be said what was NaN."""
+it can be said what was NaN; so are integers as predictions (TypeError)."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from nunes.autograd.functional.activations import softplus, stable_log_softmax
 from nunes.autograd.functional.common import absolute, pointwise
 from nunes.autograd.functional.shapes import mean
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply
+from nunes.tensor import Tensor, apply, plain, require_floating
 
 
 class CrossEntropy(Function):
@@ -41,7 +41,8 @@ def _checked(op, loss, **arguments):
 
 
 def _check_labels(op, name, x, labels):
-    labels = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
+    labels = np.asarray(plain(labels))
+    require_floating(op, **{name: x})
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{op}: labels must be integers, got {labels.dtype}")
     if x.ndim != 2 or labels.shape != x.shape[:1] or len(labels) == 0:
@@ -52,7 +53,9 @@ def _check_labels(op, name, x, labels):
 
 
 def _check_pair(op, prediction, target):
-    target = target if isinstance(target, Tensor) else Tensor(np.asarray(target, prediction.dtype))
+    require_floating(op, prediction=prediction)
+    if not isinstance(target, Tensor) or target.dtype.kind != "f":
+        target = Tensor(np.asarray(plain(target), prediction.dtype))
     if prediction.shape != target.shape:
         raise ValueError(f"{op}: prediction has shape {prediction.shape}, target {target.shape}; they must be equal")
     return target
@@ -68,7 +71,7 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
 
     Raises:
         ValueError: the shapes do not match, or a label or the smoothing is out of range.
-        TypeError: the labels are not integers.
+        TypeError: the labels are not integers, or the logits are.
         FloatingPointError: the loss is NaN.
     """
     labels = _check_labels("cross_entropy", "logits", logits, labels)
@@ -110,7 +113,7 @@ def huber(prediction, target, delta=1.0):
     Raises ValueError if their shapes differ or delta is not positive, FloatingPointError for NaN.
     """
     target = _check_pair("huber", prediction, target)
-    if delta <= 0:
+    if not delta > 0:
         raise ValueError(f"huber: delta must be positive, got {delta}")
     return _checked("huber", mean(_huber(prediction - target, delta)), prediction=prediction, target=target)
 

@@ -5,7 +5,7 @@ import numpy as np
 from nunes import parallel
 from nunes.autograd.functional.vision import check_images
 from nunes.autograd.graph import Function
-from nunes.tensor import apply, operation
+from nunes.tensor import apply, operation, plain, require_floating
 
 
 class LocalResponseNorm(Function):
@@ -100,18 +100,20 @@ def batch_norm(x, weight, bias, running_mean, running_var, training=True, moment
 
     Args:
         weight, bias: (C,), the scale γ and the shift β.
-        running_mean, running_var: (C,) arrays. In training the batch's own statistics are used, and these are moved
+        running_mean, running_var: (C,). In training the batch's own statistics are used, and these are moved
             towards them by `momentum`, in place (with the unbiased variance, as in PyTorch); otherwise these are used.
 
     Raises:
-        ValueError: a shape does not fit, or there is but one value a channel to train with.
+        ValueError: a shape does not fit, or there is but one value a channel to train with. TypeError: integers.
     """
     arrays = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     for name, array in arrays.items():
         if x.ndim < 2 or array.shape != x.shape[-1:]:
             raise ValueError(f"batch_norm: {name} has shape {array.shape}, x {x.shape}: needs (C,) and (..., C)")
+    require_floating("batch_norm", x=x, **arrays)
+    running_mean, running_var = plain(running_mean), plain(running_var)
     if not training:
-        scale = weight / np.sqrt(running_var + x.dtype.type(eps))
+        scale = weight / np.sqrt(running_var + np.result_type(x.dtype, np.float32).type(eps))
         return x * scale + (bias - running_mean * scale)
     count = x.size // x.shape[-1]
     if count < 2:

@@ -6,42 +6,44 @@ At the end, the methods of `Tensor`; its operators, used here too, are in `commo
 import numpy as np
 
 from nunes.autograd.graph import Function
-from nunes.tensor import Tensor, apply, operation
+from nunes.tensor import Tensor, apply, operation, plain
 
 
-class Reduction(Function):
-    """What reductions over `axis` share. (N, M, K) -> (N, K) over axis 1; with `keepdims`, (N, 1, K)."""
-
-    def expand(self, gradient):  # the reduced axes again, with length 1
-        return gradient if self.axis is None or self.keepdims else np.expand_dims(gradient, self.axis)
-
-
-class Sum(Reduction):
-    """The sum over `axis` (an int, a tuple, or None for all)."""
+class Sum(Function):
+    """The sum over `axis` (an int, a tuple, or None for all). (N, M, K) -> (N, K) over 1; (N, 1, K) with `keepdims`"""
 
     def forward(self, x, /, axis=None, keepdims=False):
         self.axis, self.keepdims, self.shape = axis, keepdims, x.shape
         return x.sum(axis=axis, keepdims=keepdims)
 
     def backward(self, gradient):  # every summand gets the sum's gradient: the adjoint of a sum is a broadcast
-        return np.broadcast_to(self.expand(gradient), self.shape)
+        if self.shape and self.axis is not None and not self.keepdims:
+            gradient = np.expand_dims(gradient, self.axis)
+        return np.broadcast_to(gradient, self.shape)
 
 
-class Max(Reduction):
+class Max(Function):
     """The maximum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
 
+    extreme = staticmethod(np.max)
+
     def forward(self, x, /, axis=None, keepdims=False):
-        self.axis, self.keepdims = axis, keepdims
-        largest = x.max(axis=axis, keepdims=True)
-        self.part = (x == largest).astype(x.dtype)
-        self.part /= self.part.sum(axis=axis, keepdims=True)
-        return largest if keepdims else np.squeeze(largest, axis)
+        extreme = self.extreme(x, axis, keepdims=True)
+        self.equal, self.axis = x == extreme, axis
+        return extreme if keepdims else self.extreme(extreme, axis)
 
     def backward(self, gradient):
-        return self.expand(gradient) * self.part
+        count = self.equal.sum(axis=self.axis, keepdims=True)
+        return gradient.reshape(count.shape) * np.divide(self.equal, count, dtype=gradient.dtype)
 
 
-sum, max = map(operation, (Sum, Max))
+class Min(Max):
+    """The minimum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
+
+    extreme = staticmethod(np.min)
+
+
+sum, max, min = map(operation, (Sum, Max, Min))
 
 
 def mean(x, axis=None, keepdims=False):
@@ -53,11 +55,6 @@ def mean(x, axis=None, keepdims=False):
 def var(x, axis=None, keepdims=False):
     """The variance over `axis`, the mean of the squared deviations."""
     return mean((x - mean(x, axis, keepdims=True)) ** 2, axis, keepdims)
-
-
-def min(x, axis=None, keepdims=False):
-    """The minimum over `axis` (an int, a tuple, or None for all); equal ones share the gradient."""
-    return -max(-x, axis, keepdims)
 
 
 class Reshape(Function):
@@ -87,8 +84,8 @@ class GetItem(Function):
     """x[index], for slices, integers, masks and index arrays."""
 
     def forward(self, x, /, index):
-        self.index, self.shape = index, x.shape
-        return x[index]
+        self.index, self.shape = plain(index), x.shape
+        return x[self.index]
 
     def backward(self, gradient):  # scatter back; `add.at`, because an index array may name an element twice
         dx = np.zeros(self.shape, gradient.dtype)
@@ -124,7 +121,7 @@ reshape, transpose, getitem, pad = map(operation, (Reshape, Transpose, GetItem, 
 
 def flatten(x):
     """(N, H, W, C) -> (N, H·W·C)"""
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), int(np.prod(x.shape[1:])))
 
 
 def concatenate(tensors, axis=0):
@@ -134,5 +131,6 @@ def concatenate(tensors, axis=0):
 
 # The methods of Tensor are these functions.
 Tensor.__getitem__ = getitem
+Tensor.__iter__ = lambda x: map(x.__getitem__, range(len(x)))
 Tensor.sum, Tensor.mean, Tensor.var, Tensor.max, Tensor.min = sum, mean, var, max, min
 Tensor.reshape, Tensor.transpose, Tensor.T = reshape, transpose, property(transpose)

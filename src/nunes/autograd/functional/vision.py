@@ -6,14 +6,13 @@ from nunes import parallel
 from nunes.autograd.functional.convolution import Conv2d, output_size, pad_images, tap
 from nunes.autograd.functional.winograd import WinogradConv2d, best_tile
 from nunes.autograd.graph import Function
-from nunes.tensor import apply, operation
+from nunes.tensor import apply, operation, require_floating
 
 
 def check_images(op, x, reach=(1, 1), padding=0, **steps):
     if x.ndim != 4 or 0 in x.shape:
         raise ValueError(f"{op}: x must be (N, H, W, C), none of them 0; got shape {x.shape}")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{op}: x of shape {x.shape} must be floating, got {x.dtype}")
+    require_floating(op, x=x)
     for name, value in steps.items():
         if value < 1:
             raise ValueError(f"{op}: {name} must be at least 1, got {value}")
@@ -153,14 +152,12 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     reach = [dilation * (k - 1) + 1 for k in weight.shape[:2]]
     check_images("conv2d", x, reach, padding, stride=stride, dilation=dilation, groups=groups)
     if x.shape[3] != weight.shape[2] * groups or weight.shape[3] % groups:
-        raise ValueError(
-            f"conv2d: x has {x.shape[3]} channels and weight {weight.shape}, which do not fit groups={groups}: "
-            f"x needs {weight.shape[2]}·groups channels, and groups must divide the outputs"
-        )
+        needs = f"x needs {weight.shape[2]}·groups channels, and groups must divide the outputs"
+        have = f"x has {x.shape[3]} channels and weight {weight.shape}, which do not fit groups={groups}"
+        raise ValueError(f"conv2d: {have}: {needs}")
     if bias is not None and bias.shape != weight.shape[3:]:
         raise ValueError(f"conv2d: bias must be ({weight.shape[3]},), got {bias.shape}")
-    if weight.dtype.kind != "f":
-        raise TypeError(f"conv2d: weight of shape {weight.shape} must be floating, got {weight.dtype}")
+    require_floating("conv2d", weight=weight)
     tile = best_tile(x.shape, weight.shape, padding, groups) if stride == dilation == 1 else None
     function = Conv2d(stride, padding, dilation, groups) if tile is None else WinogradConv2d(tile, padding, groups)
     return apply(function, x, weight, bias)
@@ -180,6 +177,7 @@ def dropout2d(x, p=0.5, training=True, generator=None):
 def _dropout(op, x, p, training, generator, shape):
     if not 0 <= p < 1:
         raise ValueError(f"{op}: p must be in [0, 1), got {p}")
+    require_floating(op, x=x)
     if not training or p == 0:
         return x
     return apply(Dropout(), x, p=p, generator=generator or np.random.default_rng(), shape=shape)
