@@ -1,6 +1,7 @@
 """What the tests share: float64 in JAX, random numbers, the real photographs if they are there."""
 
 import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -20,6 +21,17 @@ def x64():
 @pytest.fixture
 def generator():
     return np.random.default_rng(20220400825)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project, for tests that write into it; its folder's name has blanks and signs that others read."""
+    copy = tmp_path_factory.mktemp("it's a {project}, #1 é")
+    names = shutil.ignore_patterns(".*", "build", "results", "prepared", "raw", "__pycache__", "*.egg-info")
+    shutil.copytree(PROJECT, copy, ignore=names, dirs_exist_ok=True)
+    (PROJECT / "data" / "prepared").mkdir(exist_ok=True)
+    (copy / "data" / "prepared").symlink_to(PROJECT / "data" / "prepared")
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from study.config import PROJECT, load_profile
+from study.config import PROJECT
+from study.profiles import load_profile
 
 SOURCES = sorted((PROJECT / "src").rglob("*.py"))
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))

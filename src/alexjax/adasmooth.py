@@ -288,9 +288,9 @@ def _check_constants(name, rho1, rho2, eps, window, initial_ratio, beta1):
 
     if _known(rho1, rho2) and not 0 <= rho1 <= rho2 < 1:
         raise ValueError(f"{name}: needs 0 <= rho1 <= rho2 < 1, got rho1={rho1} and rho2={rho2}")
-    if _known(eps) and eps <= 0:
-        raise ValueError(f"{name}: eps must be positive, got {eps}")
-    if window is not None and _known(window) and (window < 1 or window != int(window)):
+    if _known(eps) and not 0 < eps < float("inf"):
+        raise ValueError(f"{name}: eps must be positive and finite, got {eps}")
+    if window is not None and _known(window) and not (window >= 1 and window % 1 == 0):
         raise ValueError(f"{name}: window must be None or a whole number of steps, at least 1, got {window}")
     if _known(initial_ratio) and not 0 <= initial_ratio <= 1:
         raise ValueError(f"{name}: initial_ratio must lie in [0, 1], got {initial_ratio}")

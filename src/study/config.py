@@ -1,12 +1,9 @@
-"""What a run is (`RunConfig`), which runs a profile of `study.yaml` is made of, and where the project's files lie."""
+"""What a run is (`RunConfig`), what is right to ask for, and where the project's files lie."""
 
 import contextlib
 import difflib
 import hashlib
-import itertools
-import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 OPTIMIZERS = ("adadelta", "adagrad", "adam", "adasmooth", "adasmooth_delta", "rmsprop", "sgd")
 OWN = {"adagrad": (0.0, 1e-7), "adam": (0.9, 1e-8), "sgd": (0.9, 0.0)}  # beta1 and eps where they are left open
-SIZES = (67, 99, 131, 163, 195, 227)  # whatever AlexNet's strides fit
+SIZES = tuple(range(67, 516, 32))  # what AlexNet's strides fit
 FORMS = {
     "mnist": {"network": ("cnn", "mlp"), "label": ("digit",), "image_size": (28,)},
     "rendered_cars": {"network": ("alexnet",), "label": ("body",), "image_size": SIZES},
@@ -77,11 +74,9 @@ def check_choice(name, value, choices):
 
 
 def check_parameters(namespace, known):
-    """The parameters among a notebook's `globals()`: its variables that are plain values.
-
-    papermill only warns of a parameter that the notebook does not have; here it is a ConfigError. When a reader runs
-    the cell again, the notebook has variables of its own: then they are passed over.
-    """
+    """The parameters among a notebook's `globals()`: its variables that are plain values. One that the notebook does
+    not have, of which papermill only warns, is a ConfigError. When a reader runs the cell again, others are there too,
+    and passed over."""
     first_time = not namespace.get("_parameters_checked")
     given = {
         name: value
@@ -110,16 +105,16 @@ class RunConfig(BaseModel):
     data_dir: str = ""  # where the photographs or digits are; empty for rendered_cars
     network: Literal["alexnet", "cnn", "mlp"] = "alexnet"  # the last two are those of AdaSmooth's paper, for mnist
     label: Literal["body", "digit", "make", "model"] = "body"
-    image_size: int = 67  # pixels; 67, 99, 131, 163, 195, 227; of the digits 28
-    split_seed: int = Field(-1, ge=-1)  # draws training, validation and test images anew; -1: as they are published
-    width: float = Field(0.25, gt=0)  # scales AlexNet's channels and units
+    image_size: int = 67  # pixels; 67, 99, 131, ... 227 ... 515; of the digits 28
+    split_seed: int = Field(-1, ge=-1, lt=2**32)  # draws all three splits anew; -1: as they are published
+    width: float = Field(0.25, gt=0, le=8)  # scales AlexNet's channels and units
     backend: Literal["jax", "numpy"] = "numpy"
     optimizer: Literal[OPTIMIZERS] = "adasmooth"
     learning_rate: float = Field(5e-4, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
-    batch_size: int = Field(32, gt=0)
-    epochs: int = Field(6, gt=0)
-    seed: int = Field(0, ge=0)  # of the initial weights, the order of the batches, the augmentation and dropout
+    batch_size: int = Field(32, gt=0, le=2**16)
+    epochs: int = Field(6, gt=0, le=10**5)
+    seed: int = Field(0, ge=0, lt=2**32)  # of the initial weights, batches, augmentation and dropout
     dropout: float = Field(0.0, ge=0, lt=1)
     augment: bool = True  # random crops and flips, of cars
     zoom: float = Field(1.0, gt=0, le=1)  # below 1 a crop's sides are random shares, this to 1, of the image's
@@ -208,86 +203,9 @@ def refuse(error, model):
     raise ConfigError(f"{name} {mistake['msg'].replace('Input should', 'must')}, got {value!r}") from None
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A profile of `study.yaml`: its runs, its speed measurements, and the folders of what it makes."""
-
-    name: str
-    dataset: str
-    data_dir: str
-    runs: dict  # "dataset/group/values of the grid" -> RunConfig
-    arms: dict  # the same -> what tables and legends call the run
-    speed: dict  # the parameters of the speed notebook
-    published: bool  # whether its run files and figures are tracked
-
-    @property
-    def folders(self):
-        """Where executed notebooks and the report, run files, and figures go."""
-        build = Path("build") / self.name
-        if self.published:
-            return build, Path("data/results"), Path("figures")
-        return build, build / "results", build / "figures" / self.dataset
-
-    @property
-    def datasets(self):
-        """The (label, image size) pairs of the profile's own dataset that its runs need."""
-        return sorted({(run.label, run.image_size) for run in self.runs.values() if run.dataset == self.dataset})
-
-    def is_finished(self, name):
-        """Whether a run's file exists and is of its configuration."""
-        path = project_path(self.folders[1] / f"{name}.json")
-        return path.exists() and recorded(json.loads(path.read_text())) == self.runs[name].to_dict()
-
-
 def recorded(record):
     """A run file's configuration, complete: fields that were not there yet when it was written at their defaults."""
     config = dict(record["config"])
     if "arm" not in record and config["optimizer"] not in ("adam", "sgd"):
         config["beta1"] = 0.0  # Adam's stood there, and did nothing
     return RunConfig(**config).to_dict()
-
-
-def load_profile(name, data_dir=""):
-    """Read a profile from `study.yaml`; with a `data_dir`, its dataset is `stanford_cars`.
-
-    Raises:
-        ConfigError: the profile is unknown, misspelt inside, or needs photographs and no `data_dir` was given.
-    """
-    import yaml  # here: a bare machine can train without it
-
-    profiles = yaml.safe_load(project_path("study.yaml").read_text())
-    check_choice("profile", name, list(profiles))
-    profile, data_dir = profiles[name], str(Path(str(data_dir)).expanduser()) if data_dir else ""
-    dataset, photographs = "stanford_cars" if data_dir else profile["dataset"], "DATA_DIR=path/to/stanford_cars"
-    needs = f"profile {name!r} needs the photographs: {photographs} (see data/README.md)"
-    check(data_dir or dataset == "rendered_cars", needs)
-    check(not data_dir or project_path(data_dir).exists(), f"DATA_DIR {data_dir!r} does not exist")
-    data_dir = data_dir and str(project_path(data_dir))
-    runs, arms = {}, {}
-    for group, blocks in profile["runs"].items():
-        for varied, settings in _combinations(blocks):
-            for key in settings:
-                check_choice(f"setting in study.yaml, {name}/{group}:", key, [*RUN_FIELDS, "arm"])
-            arm, of_cars = settings.pop("arm", None), settings.get("dataset", dataset) == dataset
-            run = RunConfig(**({"dataset": dataset, "data_dir": data_dir} if of_cars else {}) | settings)
-            words = {key: _spell(key, value) for key, value in ({"optimizer": run.optimizer} | varied).items()}
-            identifier = f"{run.dataset}/{group}/{'-'.join(words[key] for key in words if key != 'arm')}"
-            check(identifier not in runs, f"study.yaml, {name}: two runs are called {identifier!r}")
-            runs[identifier], arms[identifier] = run, arm or ", ".join(words[key] for key in words if key != "seed")
-    return Profile(name, dataset, data_dir, runs, arms, profile["speed"], profile.get("published", False))
-
-
-def _combinations(blocks):
-    """(What the case and the grid say, all settings) of every run of a group of study.yaml."""
-    for block in blocks if isinstance(blocks, list) else [blocks]:
-        fixed = dict(block)
-        cases, grid = fixed.pop("cases", [{}]), fixed.pop("grid", {})
-        for case, *values in itertools.product(cases, *grid.values()):
-            varied = case | dict(zip(grid, values, strict=True))
-            yield varied, fixed | varied
-
-
-def _spell(key, value):
-    """How a value of the grid stands in a run's identifier: words as they are, numbers with their name."""
-    key = {"learning_rate": "lr"}.get(key, key) + ("_" if key[-1].isdigit() else "")
-    return value if isinstance(value, str) and not value.isdecimal() else f"{key}{float(value):g}"

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +16,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from study.config import PROJECT, ConfigError, check, load_profile, project_path, recorded, whole
+from study.config import PROJECT, ConfigError, check, project_path, recorded, whole
+from study.profiles import load_profile, read_yaml
 from study.statistics import Estimate
 
 SCHEMA = 2  # of run files; 1 had no number, and before `arm` no arm
+CODE = ("src", "Snakefile", "study.yaml", "pyproject.toml", "constraints.txt")  # what makes a run what it is
 EXPLODED = 1e3  # nats: a run that ends above has diverged, finite or not; guessing among 196 classes costs 5.3
 
 Loss = Annotated[float, Field(ge=0)] | None  # None: not finite
@@ -51,6 +54,7 @@ class Result:
     test_labels: np.ndarray  # (N,)
     test_logits: np.ndarray | None  # (N, num_classes); None if the test split was not evaluated
     weights: dict  # {"conv1.weight": array, ...}, the trained network
+    test_places: np.ndarray = ()  # (N,) int, where each test example stands among all, by the names of their files
 
     def save(self, path, arm=""):
         """Write `path`.csv and `path`.json; the .json comes last and says that the run is complete.
@@ -60,28 +64,22 @@ class Result:
         with whole(f"{path}.csv") as partial:
             self.history.to_csv(partial, index=False, float_format="%.7g")
         record = {"schema": SCHEMA, "arm": arm or self.config["optimizer"], "config": self.config}
-        record["summary"] = dict(self.summary)
-        for key, value in self.summary.items():
-            if isinstance(value, float) and not np.isfinite(value):
-                record["summary"][key] = None  # JSON has neither NaN nor infinity
+        infinite = [key for key, value in self.summary.items() if isinstance(value, float) and not np.isfinite(value)]
+        record["summary"] = self.summary | dict.fromkeys(infinite)  # None: JSON has neither NaN nor infinity
         if self.test_logits is not None:
             classes, predictions = self.test_logits.shape[1], self.test_logits.argmax(axis=1)
+            record |= {"test_places": list(map(int, self.test_places)), "test_labels": self.test_labels.tolist()}
+            record["predictions"] = predictions.tolist()
             if classes <= 64:
                 confusion = np.zeros((classes, classes), int)  # [true class][predicted class]
                 np.add.at(confusion, (self.test_labels, predictions), 1)
                 record["confusion"] = confusion.tolist()
-            else:  # in the order of the test split
-                record |= {"test_labels": self.test_labels.tolist(), "predictions": predictions.tolist()}
-                record["conv1"] = encode_filters(self.weights["conv1.weight"])
+            else:
+                conv1 = self.weights["conv1.weight"]  # a byte a weight: a filter's smallest is 0, its largest 255
+                shades = 255 * (conv1 - conv1.min(axis=(0, 1, 2))) / np.ptp(conv1, axis=(0, 1, 2))
+                record["conv1"] = base64.b64encode(shades.round().astype(np.uint8).tobytes()).decode()
         with whole(f"{path}.json") as partial:
             partial.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-
-
-def encode_filters(weights):
-    """Filters (11, 11, 3, C) as text, a byte a weight, each from its smallest weight (0) to its largest (255)."""
-    low, high = weights.min(axis=(0, 1, 2)), weights.max(axis=(0, 1, 2))
-    shades = np.rint(255 * (weights - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)
-    return base64.b64encode(shades.tobytes()).decode()
 
 
 def describe_machine():
@@ -91,13 +89,16 @@ def describe_machine():
         cpu = "{model name} (family {cpu family}, model {model})".format_map(fields)
     except (OSError, KeyError):
         cpu = platform.processor() or platform.machine()
-    try:  # "-dirty" is appended if the code differs from the commit
-        command = ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=10"]
-        commit = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.strip() or None
+    try:  # "-dirty" is appended if the code differs from the commit; saved notebooks do not count
+        ask = partial(subprocess.run, cwd=PROJECT, capture_output=True, text=True)
+        commit = ask(["git", "rev-parse", "--short=10", "HEAD"]).stdout.strip() or None
+        if commit and ask(["git", "status", "--porcelain", "--", *CODE]).stdout:
+            commit += "-dirty"
     except OSError:
         commit = None
-    versions = {name: metadata.version(name) for name in ("numpy", "jax", "optax")}
-    versions["python"] = platform.python_version()
+    versions = {name: metadata.version(name) for name in ("numpy", "jax", "optax")} | {
+        "python": platform.python_version()
+    }
     return {"machine": f"{cpu}, {os.cpu_count()} cores", "versions": versions, "git_commit": commit}
 
 
@@ -125,10 +126,8 @@ def load_run(path):
 
 def runs_named_for(folder):
     """{"group/name": configuration} of the profiles whose run files lie in a folder; None if it is no profile's."""
-    import yaml  # here: a bare machine can train without it
-
     named, dataset = {}, Path(folder).name
-    for name in yaml.safe_load(project_path("study.yaml").read_text()):
+    for name in read_yaml(project_path("study.yaml").read_text("utf-8"), "study.yaml"):
         with contextlib.suppress(ConfigError):  # of a profile that is not asked for
             profile = load_profile(name, "" if dataset == "rendered_cars" else PROJECT)
             if project_path(profile.folders[1]) / dataset == project_path(folder):
@@ -137,10 +136,8 @@ def runs_named_for(folder):
 
 
 def load_runs(folder):
-    """All runs below a folder (relative to the project's), of groups in folders of their own.
-
-    Where the folder is a profile's, only the profile's runs; what else is there, and damaged files, are named and left
-    out.
+    """All runs below a folder (relative to the project's), of groups in folders of their own; if the folder is a
+    profile's, only the profile's. Damaged files, and what does not belong, are named and left out.
 
     Returns:
         runs: a DataFrame with a row a run: `run` ("group/name"), `group`, `arm`, the configuration and the summary.
@@ -163,8 +160,7 @@ def load_runs(folder):
         identity |= record["config"]
         rows.append(identity | record["summary"] | {"confusion": record.get("confusion")})
         tables.append(history.assign(**identity))
-    if not rows:
-        raise ConfigError(f"no finished runs in {str(folder)!r}; make them with: make report")
+    check(rows, f"no finished runs in {str(folder)!r}; make them with: make report")
     runs = pd.DataFrame(rows)
     runs["diverged"] |= (runs[["train_loss", "val_loss"]].astype(float) > EXPLODED).any(axis=1)
     return runs, pd.concat(tables, ignore_index=True)

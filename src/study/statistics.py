@@ -1,5 +1,4 @@
-"""What the study is judged by (data/PROTOCOL.md): intervals, paired differences, steps to a target; and how a number is
-written."""
+"""What the study is judged by (data/PROTOCOL.md): intervals and paired differences; and how a number is written."""
 
 from typing import NamedTuple
 
@@ -32,23 +31,23 @@ class Estimate(NamedTuple):
         return value if np.isnan(self.low) else f"{value} ({low} to {high})"
 
 
-def estimate(values, unit="", signed=False):
+def estimate(values, unit="", signed=False, student=False):
     """The mean of what runs gave, with its interval. (N,) -> Estimate; NaN are left out, shares are made per cent."""
     values = np.asarray(values, float) * (100 if unit.startswith(("%", "points")) else 1)
     values = values[np.isfinite(values)]
-    return Estimate(values.mean() if len(values) else np.nan, *interval(values), len(values), unit, signed)
+    return Estimate(values.mean() if len(values) else np.nan, *interval(values, student), len(values), unit, signed)
 
 
-def difference(values, unit=""):
+def difference(values, unit="", student=False):
     """The same of differences, which are written with their sign."""
-    return estimate(values, unit, signed=True)
+    return estimate(values, unit, signed=True, student=student)
 
 
-def interval(values):
+def interval(values, student=False):
     """The 95 % interval of the mean. (N,) -> low, high; NaN for fewer than three.
 
-    By the bootstrap (BCa, 10,000 resamples) from eight values on; of fewer the bootstrap excludes the true mean far too
-    often (of three in 29 % of all samples), and Student's t takes its place.
+    By Student's t if `student`, else by the bootstrap (BCa, 10,000 resamples); of fewer than eight values the bootstrap
+    excludes the true mean far too often (of three in 29 % of all samples), and Student's t takes its place.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
@@ -56,7 +55,7 @@ def interval(values):
         return np.nan, np.nan
     if np.ptp(values) == 0:
         return values[0], values[0]
-    if len(values) < 8:
+    if student or len(values) < 8:
         return t.interval(0.95, len(values) - 1, values.mean(), sem(values))
     return tuple(bootstrap((values,), np.mean, n_resamples=10_000, method="BCa", rng=0).confidence_interval)
 
@@ -68,13 +67,3 @@ def paired(runs, column, arm, against="Adam"):
     """
     by_seed = runs.pivot(index="seed", columns="arm", values=column)
     return by_seed.reindex(columns=[arm, against]).diff(-1, axis=1)[arm].dropna()
-
-
-def steps_to(history, target):
-    """The step at which a run's validation loss first reaches `target`, linear between epochs; NaN if it never does."""
-    steps, losses = history.step.to_numpy(float), history.val_loss.to_numpy(float)
-    reached = np.flatnonzero(losses <= target)
-    if len(reached) == 0:
-        return np.nan
-    pair = slice(max(reached[0] - 1, 0), reached[0] + 1)
-    return np.interp(-target, -losses[pair], steps[pair])  # np.interp wants what rises

@@ -15,14 +15,13 @@ import optax
 import pandas as pd
 from jax.sharding import NamedSharding, PartitionSpec
 from scipy.special import log_softmax, logsumexp
-from tqdm import tqdm
 
 import nunes.autograd.functional as F
 from alexjax import alexnet, digits
 from alexjax.training import data_mesh, initialize_from_environment, replicate, shard, train_step
 from nunes import Tensor, models, no_grad
-from study import data, optimizers
-from study.config import ConfigError, whole
+from study import data, optimizers, progress
+from study.config import ConfigError, check, whole
 from study.results import EXPLODED, Result, describe_machine
 
 APPLY = {"alexnet": alexnet.apply, "cnn": digits.apply, "mlp": digits.apply}
@@ -83,7 +82,7 @@ class NumpyBackend:
 
 
 class JaxBackend:
-    """The network in alexjax, its optimizer in optax, on all devices that there are."""
+    """The network in alexjax, its optimizer in optax, on all devices that there are; methods as NumpyBackend's."""
 
     def __init__(self, config, num_classes, steps_per_epoch):
         self.config, self.mesh = config, data_mesh()
@@ -106,23 +105,19 @@ class JaxBackend:
         return loss
 
     def sums(self):
-        """As NumpyBackend's."""
         trees = [optax.tree.get(self.optimizer_state, name) for name in ("displacement", "distance", "nu")]
         if trees[0] is None:
             return {}
         return {layer: [np.asarray(tree[layer]["weight"]) for tree in trees] for layer in trees[0]}
 
     def weights(self):
-        """As NumpyBackend's."""
         layers = self.params.items()
         return {f"{layer}.{kind}": np.asarray(array) for layer, arrays in layers for kind, array in arrays.items()}
 
     def predict(self, images):
-        """(N, S, S, C) -> (N, num_classes) logits"""
         return np.asarray(self._apply(self.params, shard(self.mesh, images)))
 
     def state(self):
-        """As NumpyBackend's."""
         return self.params, self.optimizer_state, np.asarray(self.count)
 
     def restore(self, state):
@@ -180,8 +175,8 @@ def train(config, checkpoint=None):
     if config.backend == "jax":
         initialize_from_environment()
     dataset = data.load_dataset(config.dataset, config.data_dir, config.label, config.image_size, config.split_seed)
-    if len(dataset.train) < config.batch_size:
-        raise ConfigError(f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images")
+    larger = f"batch_size {config.batch_size} is larger than the {len(dataset.train)} training images"
+    check(len(dataset.train) >= config.batch_size, larger)
     mean, std = data.normalisation(dataset.train.images)
 
     def normalise(images):
@@ -197,27 +192,28 @@ def train(config, checkpoint=None):
     rows, diverged = _restore(checkpoint, identity, backend), False
     distortion = {"zoom": config.zoom, "colour": config.colour}
     total, done = config.epochs * steps_per_epoch, len(rows) * steps_per_epoch
-    progress = tqdm(total=total, initial=done, unit="step", disable=None)  # shown where somebody watches
+    bar = progress.bar(total=total, initial=done, unit="step")
     for epoch in range(len(rows), config.epochs):
+        bar.set_description(f"epoch {epoch + 1}/{config.epochs}", refresh=False)
         start, losses, order = time.perf_counter(), [], (config.batch_size, config.seed, epoch)
         for images, labels in data.batches(dataset.train, config.image_size, *order, config.augment, **distortion):
             if len(losses) == steps_per_epoch - 1:  # after it a window of one epoch begins anew
                 inside = inside_adasmooth(backend, config.eps)
             losses.append(backend.step(normalise(images), labels))
-            progress.update()
+            bar.update()
         losses = np.asarray([float(loss) for loss in losses])
         row = {"epoch": epoch + 1, "step": (epoch + 1) * steps_per_epoch, "train_loss": losses.mean()}
         seconds = time.perf_counter() - start  # of training in this epoch, without evaluation
         row["val_loss"], row["val_accuracy"], _ = judge(dataset.validation)
         rows.append(row | {"seconds": seconds} | inside)
-        progress.clear()
+        bar.clear()
         line = "train loss {train_loss:.4f}, validation loss {val_loss:.4f}, accuracy {val_accuracy:.1%}".format(**row)
-        print(f"epoch {epoch + 1:3d}/{config.epochs}: {line}, {seconds:.1f} s", flush=True)
+        print(f"epoch {epoch + 1}/{config.epochs}: {line}, {seconds:.1f} s", flush=True)
         diverged = not np.isfinite([row["train_loss"], row["val_loss"]]).all()
         if diverged:
             break
         _save(checkpoint, identity, backend, rows)
-    progress.close()
+    bar.close()
 
     row = rows[-1]
     summary, logits = {name: float(row[name]) for name in ("val_loss", "val_accuracy", "train_loss")}, None
@@ -230,7 +226,9 @@ def train(config, checkpoint=None):
     diverged = not np.max([row["train_loss"], row["val_loss"]]) < EXPLODED
     summary |= {"diverged": diverged, "steps": row["step"], "seconds": float(history.seconds.sum())}
     summary |= {name: getattr(dataset, name) for name in ("counts", "class_names", "source", "digest")} | machine
-    return Result(config.to_dict(), history, summary, dataset.test.labels, logits, backend.weights())
+    files = np.concatenate([split.files for split in (dataset.train, dataset.validation, dataset.test)])
+    places = np.searchsorted(np.sort(files), dataset.test.files)
+    return Result(config.to_dict(), history, summary, dataset.test.labels, logits, backend.weights(), places)
 
 
 def _save(checkpoint, identity, backend, rows):
@@ -253,12 +251,10 @@ def _restore(checkpoint, identity, backend):
         about = json.loads(str(about))
         identified, rows = {key: about[key] for key in identity}, about["rows"]
     except Exception as error:  # whatever damage does
-        aside = Path(checkpoint).with_suffix(".damaged")
-        with whole(aside) as partial:
-            os.replace(checkpoint, partial)
-        why = f"{type(error).__name__}: {error}"
+        with whole(Path(checkpoint).with_suffix(".damaged")) as aside:
+            os.replace(checkpoint, aside)
         print(
-            f"the checkpoint {checkpoint} cannot be read ({why}); it is put aside (.damaged); starting anew", flush=True
+            f"the checkpoint {checkpoint} cannot be read ({error!r}); put aside, as .damaged; starting anew", flush=True
         )
         return []
     ours, structure = jax.tree.flatten(backend.state())

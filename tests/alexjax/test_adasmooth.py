@@ -1,6 +1,7 @@
 """AdaSmooth for optax: the paper's reference, RMSProp, known mistakes, and what optax asks of a transformation."""
 
 import doctest
+import re
 import sys
 
 import adasmooth_reference as reference
@@ -210,10 +211,32 @@ def test_the_example_in_the_docstring():
     assert tried >= 5
 
 
-def test_bad_constants_are_named():
-    with pytest.raises(ValueError, match=r"rho1=0\.9 and rho2=0\.5"):
-        adasmooth(rho1=0.9, rho2=0.5)
-    with pytest.raises(
-        ValueError, match="adasmooth_delta: window must be None or a whole number of steps, at least 1, got 0"
-    ):
-        adasmooth_delta(window=0)
+@pytest.mark.parametrize("make", [adasmooth, adasmooth_delta])
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({"rho1": 0.9, "rho2": 0.5}, "needs 0 <= rho1 <= rho2 < 1, got rho1=0.9 and rho2=0.5"),
+        ({"rho1": -0.1}, "got rho1=-0.1"),
+        ({"rho2": 1.0}, "rho2=1.0"),
+        ({"rho2": np.nan}, "rho2=nan"),
+        ({"eps": 0.0}, "eps must be positive and finite, got 0.0"),
+        ({"eps": np.nan}, "eps must be positive and finite, got nan"),
+        ({"eps": np.inf}, "eps must be positive and finite, got inf"),
+        ({"window": 0}, "window must be None or a whole number of steps, at least 1, got 0"),
+        ({"window": 2.5}, "window must be None or a whole number of steps, at least 1, got 2.5"),
+        ({"window": np.nan}, "at least 1, got nan"),
+        ({"window": np.inf}, "at least 1, got inf"),
+        ({"initial_ratio": 1.5}, "initial_ratio must lie in [0, 1], got 1.5"),
+        ({"initial_ratio": np.nan}, "initial_ratio must lie in [0, 1], got nan"),
+    ],
+)
+def test_bad_constants_are_named(make, constants, message):
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        make(**constants)
+    assert str(error.value).startswith(f"{make.__name__}: ")
+
+
+@pytest.mark.parametrize("beta1", [1.0, -0.1, np.nan])
+def test_a_bad_beta1_is_named(beta1):
+    with pytest.raises(ValueError, match=r"beta1 must lie in \[0, 1\), got"):
+        adasmooth(beta1=beta1)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from study import config
-from study.config import ConfigError, RunConfig, load_profile
+from study.config import ConfigError, RunConfig
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,15 @@ from study.config import ConfigError, RunConfig, load_profile
         ({"backend": "torch"}, "unknown backend 'torch' (choices: jax, numpy)"),
         ({"label": "colour"}, "unknown label 'colour' (choices: body, digit, make, model)"),
         ({"dataset": "cifar"}, "unknown dataset 'cifar' (choices: mnist, rendered_cars, stanford_cars)"),
-        ({"image_size": 224}, "unknown image_size of rendered_cars 224 (choices: 67, 99, 131, 163, 195, 227)"),
+        ({"image_size": 224}, "unknown image_size of rendered_cars 224 (choices: 67, 99, 131, 163, 195, 227, 259,"),
+        ({"image_size": 35}, "unknown image_size of rendered_cars 35 (choices: 67, "),
+        ({"width": 1e9}, "width must be less than or equal to 8, got 1000000000.0"),
+        ({"width": float("inf")}, "width must be a finite number, got inf"),
+        ({"batch_size": 10**9}, "batch_size must be less than or equal to 65536, got 1000000000"),
+        ({"epochs": 10**12}, "epochs must be less than or equal to 100000, got 1000000000000"),
+        ({"seed": 2**32}, "seed must be less than 4294967296, got 4294967296"),
+        ({"seed": [0, 1]}, "seed must be a valid integer, got [0, 1]"),
+        ({"split_seed": -2}, "split_seed must be greater than or equal to -1, got -2"),
         ({"epochs": 0}, "epochs must be greater than 0, got 0"),
         ({"learning_rate": -1}, "learning_rate must be greater than 0, got -1"),
         ({"learning_rate": "fast"}, "learning_rate must be a valid number, got 'fast'"),
@@ -102,43 +110,3 @@ def test_a_run_does_not_record_where_its_photographs_lie():
     run = RunConfig(dataset="stanford_cars", data_dir="somewhere")
     assert "data_dir" not in run.to_dict()
     assert "somewhere" not in json.dumps(run.to_dict())
-
-
-def test_the_quick_profile():
-    profile = load_profile("quick")
-    assert {(run.backend, run.optimizer) for run in profile.runs.values()} == {
-        (backend, optimizer) for backend in ("numpy", "jax") for optimizer in ("adam", "adasmooth")
-    }
-    assert {run.dataset for run in profile.runs.values()} == {"rendered_cars"}
-    assert {folder.parts[:2] for folder in profile.folders} == {("build", "quick")}
-    assert set(profile.arms.values()) == {"Adam", "AdaSmooth"}
-
-
-def test_arms_are_declared_or_what_varies(tmp_path, monkeypatch):
-    (tmp_path / "study.yaml").write_text(
-        "mine: {dataset: rendered_cars, speed: {}, runs: {a: [{epochs: 3, grid: {learning_rate: [0.1], seed: [0, 1]}},"
-        " {arm: two, epochs: 4, cases: [{optimizer: adam}]}]}}\n"
-    )
-    monkeypatch.setattr(config, "PROJECT", tmp_path)
-    profile = load_profile("mine")
-    assert profile.arms == {
-        "rendered_cars/a/adasmooth-lr0.1-seed0": "adasmooth, lr0.1",
-        "rendered_cars/a/adasmooth-lr0.1-seed1": "adasmooth, lr0.1",
-        "rendered_cars/a/adam": "two",
-    }
-    assert profile.runs["rendered_cars/a/adam"].epochs == 4
-
-
-def test_profiles_mistakes(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="unknown profile 'fast'"):
-        load_profile("fast")
-    with pytest.raises(ConfigError, match="profile 'full' needs the photographs: DATA_DIR="):
-        load_profile("full")
-    with pytest.raises(ConfigError, match="DATA_DIR 'nowhere' does not exist"):
-        load_profile("quick", "nowhere")
-    (tmp_path / "study.yaml").write_text(
-        "bad: {dataset: rendered_cars, speed: {}, runs: {a: {epoch: 3, grid: {seed: [0]}}}}\n"
-    )
-    monkeypatch.setattr(config, "PROJECT", tmp_path)
-    with pytest.raises(ConfigError, match="bad/a: 'epoch'; did you mean 'epochs'"):
-        load_profile("bad")

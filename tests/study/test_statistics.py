@@ -11,6 +11,14 @@ from study.config import PROJECT
 from study.statistics import Estimate
 
 
+def defined_in(notebook, function):
+    """A function of the only notebook that needs it."""
+    cells = nbformat.read(PROJECT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    (source,) = [cell.source for cell in cells if cell.cell_type == "code" and f"def {function}(" in cell.source]
+    exec(source, variables := {"np": np})
+    return variables[function]
+
+
 def test_an_interval_covers_as_often_as_it_says():
     """Of 300 samples of 10 from a normal distribution about 95 % must hold its mean (a little less, so few are 10)."""
     samples = np.random.default_rng(0).normal(3, 2, (300, 10))
@@ -83,7 +91,7 @@ def test_estimates_of_runs():
 )
 def test_steps_to_a_target(losses, expected):
     history = pd.DataFrame({"step": [100, 200, 300], "val_loss": losses})
-    np.testing.assert_equal(statistics.steps_to(history, 2.0), expected)
+    np.testing.assert_equal(defined_in("06_convergence", "steps_to")(history, 2.0), expected)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +105,7 @@ def test_steps_to_a_target(losses, expected):
     ],
 )
 def test_widths(losses, bound, expected):
-    """Notebook 7, the only one that measures them, defines how."""
-    cells = nbformat.read(PROJECT / "notebooks" / "07_sensitivity.ipynb", as_version=4).cells
-    (source,) = [cell.source for cell in cells if cell.cell_type == "code" and "def width(" in cell.source]
-    exec(source, notebook := {"np": np})
-    width = notebook["width"]
+    width = defined_in("07_sensitivity", "width")
     rates = np.array([1e-4, 1e-3, 1e-2])
     assert width(rates, losses, bound) == pytest.approx(expected)
     shuffled = [2, 0, 1]

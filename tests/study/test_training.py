@@ -31,8 +31,9 @@ def tiny_dataset(monkeypatch):
         def split(count):
             labels = np.arange(count) % 3
             images = generator.integers(0, 120, (count, *shape)) + 60 * labels[:, None, None, None]
-            return data.Split(images.astype(np.uint8), labels)
+            return data.Split(images.astype(np.uint8), labels, next(files))
 
+        files = iter(np.split(np.char.mod("%03d.jpg", np.random.default_rng(1).permutation(147)), [96, 117]))
         return data.Dataset(name, label, image_size, ["a", "b", "c"], split(96), split(21), split(30), "made up", "0")
 
     monkeypatch.setattr(training.data, "load_dataset", load)
@@ -155,6 +156,8 @@ def test_results_are_written_and_read(tmp_path):
     assert histories.val_loss[0] == pytest.approx(result.history.val_loss[0], rel=1e-6)
     record = json.loads((tmp_path / "group" / "run.json").read_text())
     assert np.sum(record["confusion"]) == 30
+    assert np.bincount(record["predictions"], minlength=3).tolist() == np.sum(record["confusion"], axis=0).tolist()
+    assert record["test_places"] == [int(name[:3]) for name in training.data.load_dataset("rendered_cars").test.files]
     assert {"numpy", "jax", "optax", "python"} <= set(record["summary"]["versions"])
     assert sorted(path.suffix for path in (tmp_path / "group").iterdir()) == [".csv", ".json"]
     with pytest.raises(ConfigError, match="no finished runs"):

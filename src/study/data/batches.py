@@ -17,10 +17,8 @@ def normalisation(images):
 
 
 def augment(images, size, generator, zoom=1.0, colour=0.0):
-    """A random crop of each image, flipped half of the time. (N, S, S, 3) -> (N, size, size, 3)
-
-    With `zoom` or `colour` as in `distort`, else of `size` pixels as they are.
-    """
+    """A random crop of each image, of `size` pixels as they are or, with `zoom` or `colour`, as in `distort`; flipped
+    half of the time. (N, S, S, 3) -> (N, size, size, 3)"""
     count, margin = len(images), images.shape[1] - size
     if zoom < 1 or colour:
         crops = distort(images, size, generator, zoom, colour)
@@ -61,12 +59,9 @@ def views(images, size, count=1):
 
 
 def batches(split, size, batch_size, seed, epoch=0, augmented=True, start=0, **distortion):
-    """One epoch in random order: (images, labels) with images (batch_size, size, size, 3) uint8, augmented with
-    `distortion`.
-
-    The order depends on the seed and the epoch, crops and flips on the batch's index besides: from `start` on the
-    batches are the same as without it. The last, incomplete batch is left out: all steps are of one size, and compiled
-    once."""
+    """One epoch in random order: (images, labels) with images (batch_size, size, size, 3) uint8. The order depends on
+    the seed and the epoch, crops, flips and `distortion` on the batch's index besides: from `start` on the batches are
+    the same as without it. The last, incomplete one is left out: all steps are of one size, and compiled once."""
     order = np.random.default_rng((seed, epoch)).permutation(len(split))
     for index in range(start, len(order) // batch_size):
         chosen = order[index * batch_size : (index + 1) * batch_size]

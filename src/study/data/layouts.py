@@ -1,226 +1,255 @@
 """Stanford Cars as people have it: `find` recognises a folder or an archive, and lists its photographs.
 
 A layout is a function from a `Folder`, and a Counter for what it leaves out, to its name in words, the classes' names
-and the photographs, of which there are none if the folder is not of that layout.
-"""
+as far as files list them, and the photographs, labelled by name or None; there are none if it is another layout."""
 
+import contextlib
 import functools
 import json
 import re
 import threading
-from collections import Counter, namedtuple
-from pathlib import Path
+from collections import Counter, defaultdict, namedtuple
+from dataclasses import replace
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_number
 
 from study.config import ConfigError, check
-from study.data.archives import ARCHIVES, PICTURES, Folder, unpack
+from study.data.archives import ARCHIVES, PICTURES, Folder, plain, reading, unpack
 from study.data.photographs import Photograph
 
-SPLITS = {"train": "train", "test": "test", "val": "train", "valid": "train", "validation": "train"}  # by their name
-TEST_ANNOTATIONS = "cars_test_annos_withlabels.mat", "cars_test_annos_withlabels_eval.mat", "cars_test_annos.mat"
-KNOWN = """what is known: cars_train/ and cars_test/ with their .mat files (also nested, also flat); car_ims/ with \
-cars_annos.mat; train/<class>/*.jpg and test/<class>/*.jpg, or <class>/*.jpg; *.parquet; a cars196 prepared by TFDS; \
-archives of these"""
-ANNOTATION = "class", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"
+KNOWN = """cars_train/ and cars_test/ with their .mat files; car_ims/ with cars_annos.mat; train/<class>/*.jpg and \
+test/<class>/*.jpg, or <class>/*.jpg; *.parquet; a cars196 prepared by TFDS; archives of these"""
+SPLIT = r"(?:cars?)?((?:train|trn|val|dev)+|test|tst|eval|holdout)(?:id|ing|(?:id|u)?ation)?(?:s|set|data|images?)*"
+BOX = "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"
+NO_CLASS = ("", "-1", "nan", "none", "null", "unknown", "unlabeled", "unlabelled", "car_ims")
+NUMBER = functools.partial(re.sub, r"^0+|\s*\(\d+\)$", "")  # 00001, 000001 and a browser's "1 (1)" are one picture
+KEY = functools.partial(re.sub, r"^[\d\W_]+|[\W_]+", "")  # of a class's name: without an index, blanks and signs
 READING = threading.Lock()  # a Parquet file
-
-# What was found: the layout in words, the classes' names, the photographs, and {what: how many} of what was left out.
-Collection = namedtuple("Collection", "layout class_names photographs outcomes")
+Collection = namedtuple("Collection", "layout class_names photographs outcomes")  # {what: how many} was left out
 
 
 def find(source):
-    """Recognise a folder or an archive of Stanford Cars: a Collection. One line, as ConfigError, if it does not exist,
-    is none of the layouts, or is one that cannot be read here."""
+    """Recognise a folder or an archive of Stanford Cars: a Collection. A ConfigError if it is none of the layouts, or
+    one that cannot be read here."""
     source, name = Path(source), f"data_dir {str(source)!r}"
     check(source.exists(), f"{name} does not exist")
     known = source.is_dir() or source.name.lower().endswith(ARCHIVES)
     check(known, f"{name} is neither a folder nor a .zip, .tar, .tgz or .tar.gz")
-    folder = Folder(source if source.is_dir() else unpack([source], source.parent))
-    archives = sorted(folder.having(ARCHIVES).values())
-    try:
-        collection = _recognise(folder)
-        if not archives or not collection.outcomes["annotations without a file"]:
-            return collection
-    except ConfigError:
-        if not archives:
-            raise
-    # Only now: many people keep the archives beside what was in them.
-    return _recognise(Folder(folder.root, unpack(archives, folder.root)))
+    with contextlib.ExitStack() as undo:  # what was unpacked for nothing goes
+        folder = Folder(source if source.is_dir() else unpack([source], source.parent, undo))
+        archives, collection = sorted(folder.having(ARCHIVES).values()), None
+        with contextlib.suppress(ConfigError) if archives else contextlib.nullcontext():
+            collection = _recognise(folder)
+        if not collection or (archives and collection.outcomes["annotations without a file"]):
+            # Only now: many people keep the archives beside what was in them.
+            collection = _recognise(Folder(folder.root, unpack(archives, folder.root, undo)))
+        undo.pop_all()
+    return collection
 
 
 def _recognise(folder):
+    left_out = Counter()
     for layout in (prepared, official, parquet, class_folders):
-        outcomes = Counter(folder.outcomes)
-        words, class_names, photographs = layout(folder, outcomes)
-        for each in photographs:
-            right = 0 <= each.label < len(class_names)
-            check(right, f"{each.name}: class {each.label} is none of the {len(class_names)} classes")
-        if photographs:
-            return Collection(words, class_names, photographs, +outcomes)
-    left_out = "".join(f" ({count} {what})" for what, count in (+folder.outcomes).items())
-    raise ConfigError(f"no photographs found in {str(folder.root)!r}{left_out}; {KNOWN}")
+        outcomes, names = Counter(folder.outcomes), {}
+        words, listed, found = layout(folder, outcomes)
+        if any(each.split == "train" for each in found):  # else what is in no split is what there is to train on
+            outcomes["photographs outside train/ and test/"] = sum(not each.split for each in found)
+            found = [each for each in found if each.split]
+        outcomes.update(f"{each.split or ''} photographs without a label".strip() for each in found if not each.label)
+        known = [each for each in found if each.label]
+        used = {each.label for each in known}  # by their official names, in whatever spelling
+        for name in [*map(plain, listed), *sorted(used)]:
+            names.setdefault(official_name(name) or name, name)
+        label = {name: list(names).index(official_name(name) or name) for name in used}
+        if used:
+            for index, one in enumerate(known):
+                known[index] = replace(one, name=plain(one.name), label=label[one.label], split=one.split or "train")
+            return Collection(plain(words), list(names.values()), known, +outcomes)
+        left_out |= outcomes
+    left_out = "".join(f" ({count} {what})" for what, count in left_out.items())
+    raise ConfigError(f"no photographs found in {str(folder.root)!r}{left_out}; what is known: {KNOWN}")
 
 
+@functools.cache
 def split_of(name):
-    """Which split a folder of that name holds: "train", "test", or None."""
-    return SPLITS.get(name.lower())
+    """Which split a file or folder of that name holds: "train", of which validation is a part, "test", or None."""
+    words = [re.fullmatch(SPLIT, word, re.I) for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    found = {"test" if word[1].lower() in ("test", "tst", "eval", "holdout") else "train" for word in words if word}
+    return found.pop() if len(found) == 1 else None
+
+
+def class_of(label, names=(), where=""):
+    """The class's name that a label means, a text or a number that counts in `names` from 0; None if it means none, as
+    -1, NaN and "" do. A ConfigError that says `where`, for a number beyond the names."""
+    if isinstance(label, str | bytes):
+        text = plain(label.decode(errors="replace") if isinstance(label, bytes) else label).strip()
+        return None if text.lower() in NO_CLASS else text
+    if not is_number(label) or not label >= 0:
+        return None
+    check(label in range(len(names)), f"{plain(where)}: class {label:g} is none of the {len(names)} classes")
+    return plain(names[int(label)])
 
 
 def prepared(folder, outcomes):
     """A `cars196` that TFDS has prepared, in array_record form; of several versions the newest."""
     infos = [path for path in folder.having("dataset_info.json").values() if path.with_name("features.json").is_file()]
-    abouts = {path.parent: json.loads(path.read_text()) for path in infos}
-    found = {here: about for here, about in abouts.items() if about.get("name") == "cars196"}
-    if not found:
+    here = None
+    for path in infos:  # in the order of their names, the newest last
+        with reading(f"{str(path)!r} is damaged, or cut short"):
+            about = dict(json.loads(path.read_text()))
+        if about.get("name") == "cars196":
+            here, form = path.parent, about.get("fileFormat", "tfrecord")
+    if not here:
         return "", [], []
-    here = max(found, key=lambda each: [int(part) for part in re.findall(r"\d+", found[each].get("version", "0"))])
-    form = found[here].get("fileFormat", "tfrecord")
-    command = f"tfds convert_format --dataset_dir={here} --out_file_format=array_record --out_path=NEW_FOLDER"
-    advice = f"which only TensorFlow reads; where TensorFlow is installed, run: {command}"
-    check(form == "array_record", f"{str(here)!r} was prepared as {form}, {advice}")
+    command = "tfds convert_format --dataset_dir=IT --out_file_format=array_record --out_path=NEW"
+    check(form == "array_record", f"{str(here)!r} was prepared as {form}, which only TensorFlow reads: run {command}")
     import tensorflow_datasets as tfds  # here: it takes seconds, and the other layouts do without
 
-    builder, photographs = tfds.builder_from_directory(here), []
-    for split in builder.info.splits:
-        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-        for index, each in enumerate(source):
-            read = functools.partial(lambda source, index: source[index]["image"], source, index)
-            box = tuple(np.take(each["bbox"], (1, 0, 3, 2)).tolist()) if "bbox" in each else None  # of ymin, xmin, ...
-            about = f"{split}/{index}", int(each["label"]), split_of(split) or "train", read, len(each["image"]), box
-            photographs.append(Photograph(*about))
-    return f"{builder.info.full_name}, prepared by TFDS", builder.info.features["label"].names, photographs
+    photographs = []
+    with reading(f"{str(here)!r} is damaged"):
+        builder = tfds.builder_from_directory(here)
+        names = getattr(builder.info.features["label"], "names", [])
+        for split in builder.info.splits:
+            source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+            for index, each in enumerate(source):
+                read = functools.partial(lambda source, index: source[index]["image"], source, index)
+                box = tuple(np.take(each["bbox"], (1, 0, 3, 2)).tolist()) if "bbox" in each else None  # ymin, xmin, ...
+                about = f"{split}/{index}", class_of(each["label"], names, here), split_of(split), read
+                photographs.append(Photograph(*about, len(each["image"]), box))
+    return f"{builder.info.full_name}, prepared by TFDS", names, photographs
 
 
 def official(folder, outcomes):
-    """Photographs with the official annotations: `cars_train/` and `cars_test/`, as torchvision's or Kaggle's, with the
-    annotations in `devkit/` or beside; or `car_ims/` with `cars_annos.mat`. These are MATLAB files: classes are counted
-    from 1, boxes are pixels counted from 1, both ends included."""
-    by_depth = sorted(folder.having(".mat").items(), key=lambda item: (item[0].count("/"), item[0]), reverse=True)
-    named = {path.name: path for _, path in by_depth}  # the least nested one of each name
-    train, merged, names = map(named.get, ("cars_train_annos.mat", "cars_annos.mat", "cars_meta.mat"))
-    pictures, photographs = folder.having(PICTURES).items(), []
-    folders = {path.parent.name for _, path in pictures}
+    """`cars_train/` and `cars_test/`, or `car_ims/`, with the official annotations, MATLAB files in any folder: classes
+    are counted from 1, boxes are pixels counted from 1, both ends included."""
+    mats = sorted(folder.having(".mat").values(), key=lambda mat: (len(mat.parts), len(mat.name)))  # least nested first
+    kinds = "cars_train_annos", "cars_test_annos_withlabels", "cars_test_annos", "cars_annos", "cars_meta"
+    train, test, blind, merged, meta = (next((mat for mat in mats if kind in mat.name.lower()), None) for kind in kinds)
+    parts, words = {"ims": merged}, "car_ims/ with cars_annos.mat"
     if train:
-        parts = {"cars_train": train, "cars_test": next(filter(None, map(named.get, TEST_ANNOTATIONS)), None)}
+        parts = {"train": train, "test": test or blind}
         nested = "nested " if any("cars_train/cars_train/" in name for name in folder.files) else ""
-        flat = "" if train.parent.name == "devkit" else ", .mat files beside"
-        words = f"{nested}cars_train/ and cars_test/{flat}"
-        found = f"{str(folder.root)!r} has annotations ({train.name})"
-        check("cars_train" in folders, f"{found} but no photographs in cars_train/")
-    elif merged and "car_ims" in folders:
-        parts, names, words = {"car_ims": merged}, merged, "car_ims/ with cars_annos.mat"
-    else:
-        return "", [], []
-    for images, annotations in parts.items():
-        files = {path.name: (name, path) for name, path in pictures if path.parent.name == images}
-        for each in _matlab(annotations, "annotations") if annotations else []:
-            name, path = files.pop(Path(each.get("fname") or each["relative_im_path"]).name, (None, None))
-            if path is None:
+        words = f"{nested}cars_train/ and cars_test/{'' if train.parent.name == 'devkit' else ', .mat files beside'}"
+    files, photographs, listed = defaultdict(list), [], []
+    for name, path in folder.having(PICTURES).items():
+        place = re.match("cars?[ _-]*(train|test|ims)", path.parent.name.lower())
+        files[place and place[1]].append((name, path))
+    for place, annotations in parts.items():
+        rows, names = _matlab(annotations) if annotations else ([], [])
+        if rows and not names:
+            names = _matlab(meta)[1] if meta else official_classes().class_name.tolist()
+        listed, used, spelled = listed + names, set(), defaultdict(list)
+        for name, path in files[place]:
+            for spelling in (path.name, NUMBER(path.stem.lower())):
+                spelled[spelling].append((name, path))
+        for each in rows:
+            file = PureWindowsPath(str(each.get("fname") or each.get("relative_im_path")))
+            found = spelled[file.name][:1] or spelled[NUMBER(file.stem.lower())]
+            if len(found) != 1:  # none, or several that might be meant
                 outcomes["annotations without a file"] += 1
-            elif "class" not in each:
-                outcomes["test photographs without a label"] += 1
-            else:
-                split = "test" if each.get("test", images == "cars_test") else "train"
-                label, left, top, *end = (int(each[key]) for key in ANNOTATION)
-                box = left - 1, top - 1, *end
-                photographs.append(Photograph(name, label - 1, split, path.read_bytes, path.stat().st_size, box))
-        outcomes["files without annotation"] += len(files)
-    labels = "official test labels" if any(each.split == "test" for each in photographs) else "no test labels"
-    class_names = _matlab(names, "class_names") if names else list(official_classes())
-    return f"{words}, official annotations, {labels}", class_names, photographs
+                continue
+            (name, path), label, corners = *found, each.get("class"), [each.get(key) for key in BOX]
+            label = class_of(float(label) - 1 if is_number(label) else label, names, name)
+            boxed = all(is_number(corner) and corner == corner for corner in corners)
+            box = tuple(np.subtract(corners, (1, 1, 0, 0)).astype(int).tolist()) if boxed else None
+            split = "test" if each.get("test", place == "test") else "train"
+            photographs.append(Photograph(name, label, split, path.read_bytes, path.stat().st_size, box))
+            used.add(name)
+        some = used or not rows or not files[place]
+        check(some, f"{str(annotations)!r} names not one of the photographs in {str(folder.root)!r} as they are called")
+        outcomes["files without annotation"] += len(files[place]) - len(used)
+    tests = any(each.split == "test" and each.label for each in photographs)
+    return f"{words}, official annotations, {'official' if tests else 'no'} test labels", listed, photographs
 
 
-def _matlab(path, name):
-    """A variable of a MATLAB file: a list of str or of dicts."""
+def _matlab(path):
+    """The annotations, dicts, and the classes' names, str, in a MATLAB file: two lists, one of them perhaps empty."""
     from scipy.io import loadmat
 
-    try:
-        value = loadmat(path, simplify_cells=True)[name]
-    except Exception as error:  # a cut file raises anything
-        raise ConfigError(f"{str(path)!r} is not the MATLAB file that it should be: {error!r}") from None
-    return [value] if isinstance(value, dict | str) else list(value)
+    with reading(f"{str(path)!r} is not the MATLAB file that it should be"):
+        found = loadmat(path, simplify_cells=True)
+        check({"annotations", "class_names"} & set(found), f"{str(path)!r} has neither annotations nor class_names")
+        rows, names = (np.atleast_1d(found.get(key, [])).tolist() for key in ("annotations", "class_names"))
+        return [dict(each) for each in rows], names
 
 
 def parquet(folder, outcomes):
-    """Parquet shards as on Hugging Face: columns `image` (its bytes) and `label`; the split is the beginning of the
-    file's name, or its folder. If any shard is of a split, those of none are left out."""
-    splits, photographs, class_names = {}, [], None
+    """Parquet shards as on Hugging Face: columns `image` and `label`; the split is in a file's or folder's name."""
+    shards, photographs = [], []
     for name, path in folder.having(".parquet").items():
-        beginnings = [re.match("[A-Za-z]*", each)[0] for each in (path.name, path.parent.name)]
-        splits[name] = split_of(beginnings[0]) or split_of(beginnings[1])
-    if any(splits.values()):
-        outcomes["Parquet files of another split"] = list(splits.values()).count(None)
-        splits = {name: split for name, split in splits.items() if split}
-    for name, split in splits.items():
         import pyarrow.parquet
 
-        path = folder.files[name]
-        try:
+        split = next(filter(None, map(split_of, reversed(Path(name).parts))), None)
+        with reading(f"{str(path)!r} is not a Parquet file, or is damaged"):
             file = pyarrow.parquet.ParquetFile(path)
-            found, about = file.schema_arrow.names, file.schema_arrow.metadata or {}
-            needed = {"image", "label"} <= set(found)
-            check(needed, f"{str(path)!r} needs the columns image and label; it has {', '.join(found)}")
-            groups = [file.read_row_group(each, ["label"])["label"].to_pylist() for each in range(file.num_row_groups)]
-        except (pyarrow.ArrowException, OSError) as error:
-            raise ConfigError(f"{str(path)!r} is not a Parquet file, or is damaged: {error}") from None
-        about = json.loads(about.get(b"huggingface", b"{}"))
-        names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
-        class_names = class_names or names or list(official_classes())
+            about = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+            names = about.get("info", {}).get("features", {}).get("label", {}).get("names")
+            groups = [file.read_row_group(each, ["label"]).to_pylist() for each in range(file.num_row_groups)]
+        if {"image", "label"} - set(columns := file.schema_arrow.names):
+            outcomes[f"Parquet files without the columns image and label, with {plain(', '.join(columns))}"] += 1
+        if "image" in columns:
+            shards.append((split, name, path, file, tuple(names or ()), groups))
+    lists = list(dict.fromkeys(names for *_, names, _ in shards if names))
+    for split, name, path, file, names, groups in shards:
+        check(names or len(lists) < 2, f"{str(path)!r} lists no classes, and other files list them in unlike orders")
+        names = names or (lists[0] if lists else tuple(official_classes().class_name))
         rows_of = functools.lru_cache(2)(file.read_row_group)  # two groups of rows are in memory at a time
-        rows = [(group, row, label) for group, labels in enumerate(groups) for row, label in enumerate(labels)]
+        rows = [(group, row, each.get("label")) for group, rows in enumerate(groups) for row, each in enumerate(rows)]
         for number, (group, row, label) in enumerate(rows):
-            read = functools.partial(_image, rows_of, group, row)
             # Padded, so that the order of the names is that of the rows, and a group of rows is read once.
-            photographs.append(Photograph(f"{name}/{number:06}", label, split or "train", read, path.stat().st_size))
-    return "Parquet shards", class_names, photographs
+            about = f"{name}/{number:06}", class_of(label, names, name), split
+            photographs.append(Photograph(*about, functools.partial(_image, rows_of, group, row), path.stat().st_size))
+    return "Parquet shards", sum(lists, ()), photographs
 
 
 def _image(rows_of, group, row):
-    with READING:  # one thread reads a group, the others wait for it
-        image = rows_of(group, ("image",))["image"][row].as_py()
+    try:
+        with READING:  # one thread reads a group, the others wait for it
+            image = rows_of(group, ("image",))["image"][row].as_py()
+    except Exception as error:  # of a damaged group; what reads files raises OSError
+        raise OSError(str(error)) from None
     return (image["bytes"] if isinstance(image, dict) else image) or b""
 
 
 def class_folders(folder, outcomes):
-    """`{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone; folders inside a class's belong to it."""
-    found = []  # split or None, class, name, path
+    """`{train,test}/<class>/*.jpg`, or `<class>/*.jpg` alone. The class is the folder called like an official one (or
+    two of them, where a slash has nested it), else the one below the split's, else the innermost."""
+    photographs = []
     for name, path in folder.having(PICTURES).items():
-        if len(parts := Path(name).parts) >= 2:
-            at = [index for index, part in enumerate(parts[:-2]) if split_of(part)]
-            split, class_name = (split_of(parts[at[-1]]), parts[at[-1] + 1]) if at else (None, parts[-2])
-            found.append((split, class_name.encode("utf-8", "backslashreplace").decode(), name, path))
-    bare = {each[1] for each in found} & {"cars_train", "cars_test", "car_ims"}
-    lacking = "not their annotations: cars_train_annos.mat in devkit/ or beside (for car_ims: cars_annos.mat)"
-    if splits := {each[0] for each in found} - {None}:
-        outcomes["pictures outside train/ and test/"] = sum(not each[0] for each in found)
-        found = [each for each in found if each[0]]
-    class_names = sorted({each[1] for each in found})
-    if not bare:
-        bare, lacking = set(filter(split_of, class_names)), "no folder for each class inside"
-    check(not bare, f"{str(folder.root)!r} has photographs in {', '.join(sorted(bare))} but {lacking}")
-    photographs = [
-        Photograph(name, class_names.index(class_name), split or "train", path.read_bytes, path.stat().st_size)
-        for split, class_name, name, path in found
-    ]
+        folders = Path(name).parent.parts
+        at = [(split_of(each), folders[index + 1 : index + 2]) for index, each in enumerate(folders) if split_of(each)]
+        split, usual = at[-1] if at else (None, folders[-1:])
+        spans = ("/".join(folders[i:j]) for i in range(len(folders)) for j in range(i + 1, len(folders) + 1))
+        label = class_of(next(filter(official_name, spans), "".join(usual)))
+        photographs.append(Photograph(name, label, split, path.read_bytes, path.stat().st_size))
+    splits = {each.split for each in photographs if each.split and each.label}
     form = "{train,test}/" if len(splits) == 2 else "".join(f"{split}/" for split in splits)
-    return f"class folders, {form}<class>/*.jpg", class_names, photographs
+    return f"class folders, {form}<class>/*.jpg", [], photographs
 
 
+@functools.cache
 def official_classes():
-    """The 196 classes in their official order: {name: {"make": ..., "body_style": ...}}."""
-    return pd.read_csv(Path(__file__).with_name("classes.csv"), index_col="class_name").to_dict("index")
+    """The 196 classes in their official order: a table of class_name, make and body, by `KEY`."""
+    table = pd.read_csv(Path(__file__).with_name("classes.csv")).rename(columns={"body_style": "body"})
+    return table.set_index(table.class_name.str.lower().map(KEY))
+
+
+@functools.cache
+def official_name(name):
+    """What a class that is called "0190 ram_c-v_cargo_van_minivan_2012" is called officially; None if it is none."""
+    return official_classes().class_name.get(KEY(name.lower()))
 
 
 def group_classes(class_names, label):
-    """The names of the coarser classes, sorted, and the index among them of each of `class_names`. -> list, (C,) int"""
-    table = {name.replace("/", "-"): row for name, row in official_classes().items()}
-    class_names = [name.replace("/", "-") for name in class_names]  # as folders must: "Ram C/V Cargo Van Minivan 2012"
-    unknown = [name for name in class_names if name not in table]
+    """The names of the coarser classes, sorted, and the index among them of each of `class_names`, -1 of one that is
+    none of Stanford Cars. -> list, (C,) int. A ConfigError if these are more than half."""
+    groups = official_classes().reindex([KEY(each.lower()) for each in class_names])[label]
+    unknown = [name for name, group in zip(class_names, groups, strict=True) if group != group]
     which = f"{''.join(unknown[:1])!r} is none of them ({len(unknown)} of {len(class_names)} unknown)"
-    advice = "label 'model' takes the folders as they are"
-    check(not unknown, f"label {label!r} needs the class names of Stanford Cars; {which}; {advice}")
-    groups = [table[name]["body_style" if label == "body" else label] for name in class_names]
-    names, mapping = np.unique(groups, return_inverse=True)
+    wanted = f"label {label!r} needs the class names of Stanford Cars; {which}; label 'model' takes any"
+    check(len(unknown) <= len(class_names) / 2, wanted)
+    mapping, names = pd.factorize(groups, sort=True)
     return names.tolist(), mapping

@@ -2,10 +2,7 @@
 and reads them again; TensorFlow is never imported."""
 
 import contextlib
-import errno
 import io
-import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,11 +10,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
-from tensorflow_datasets.core.hashing import Hasher
-from tqdm import tqdm
 
 from study.config import ConfigError, digest, project_path
-from study.data import draw_splits, layouts, photographs, rendered
+from study.data import layouts, photographs, rendered
+from study.data.archives import plain
+from study.progress import bar
 
 logging.set_verbosity(logging.ERROR)  # TFDS warns that our configurations are our own
 tfds.disable_progress_bar()
@@ -51,13 +48,12 @@ class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"pictures": self._generate_examples()}
 
     def _generate_examples(self):
-        yield from enumerate(self.examples)
+        return enumerate(self.examples)
 
 
 def prepare(name, source, size):
-    """All examples of rendered_cars, or of the photographs in the folder `source`, prepared first if need be; as
-    `study.data.load_examples` returns them. A ConfigError if the folder is none of the known layouts or has no readable
-    image, or the disk is full."""
+    """All examples of rendered_cars, or of the photographs in `source`, prepared first if need be; as
+    `study.data.load_examples` returns them. A ConfigError if none can be read there, or the disk is full."""
     if name == "rendered_cars":
         about = {"class_names": list(rendered.BODY_STYLES), "source": "drawn by study.data.rendered", "outcomes": {}}
         code = Path(rendered.__file__)
@@ -69,27 +65,23 @@ def prepare(name, source, size):
         # Test first: of a photograph that is there twice, the copy that stays is the one that training never sees.
         pictures = sorted(found.photographs, key=lambda each: (each.split != "test", each.name))
         listing = [(each.name, each.size, each.box, each.label, each.split) for each in pictures]
-        made_of = listing, found.class_names, Path(photographs.__file__).read_text()
+        made_of = listing, found.class_names, Path(photographs.__file__).read_text(), *sorted(found.outcomes.items())
         count, examples = len(pictures), photographs.examples(pictures, size, about)
     about |= {"digest": digest(*made_of), "refused": []}
-    builder = Pictures(name, size, about, tqdm(examples, total=count, unit="image", disable=None))
+    builder = Pictures(name, size, about, bar(examples, total=count, unit="image"))
     if not builder.data_path.exists():
-        print(f"{name}: {about['source']}; {count:,} images; {len(about['class_names'])} classes", flush=True)
+        left_out = "".join(f"; left out: {many:,} {what}" for what, many in about["outcomes"].items())
+        print(f"preparing {name} (once): {about['source']}; {len(about['class_names'])} classes{left_out}", flush=True)
         _write(builder)
     records = builder.as_data_source("pictures", decoders={"image": tfds.decode.SkipDecoding()})
     examples = records.__getitems__(range(len(records)))  # together, for one by one takes six times as long
     with ThreadPoolExecutor() as threads:
         images = threads.map(lambda each: np.asarray(Image.open(io.BytesIO(each["image"])).convert("RGB")), examples)
         images = np.fromiter(images, np.dtype((np.uint8, (size, size, 3))), len(examples))
-    keys = {"labels": "label", "files": "file", "sides": "sides", "given": "given"}
-    arrays = {"images": images} | {name: np.array([each[key] for each in examples]) for name, key in keys.items()}
-    arrays |= {name: np.char.decode(arrays[name]) for name in ("files", "given")}
-    # TFDS shuffled the published splits by this hash: the batches that a seed gives rest on their order.
-    with contextlib.suppress(ConfigError):  # where they are too few for these, all can still be drawn anew
-        where = zip(draw_splits(arrays["labels"], arrays["given"]).tolist(), arrays["files"].tolist(), strict=True)
-        hashes = [Hasher(split).hash_key(file) for split, file in where]
-        arrays["place"] = np.argsort(np.argsort(np.array(hashes, object)))
-    return arrays, dict(builder.info.metadata)
+    keys = "label", "file", "sides", "given"
+    labels, files, sides, given = (np.array([each[key] for each in examples]) for key in keys)
+    arrays = {"images": images, "labels": labels, "sides": sides}
+    return arrays | {"files": np.char.decode(files), "given": np.char.decode(given)}, dict(builder.info.metadata)
 
 
 def drawn(size):
@@ -102,20 +94,12 @@ def drawn(size):
 
 def _write(builder):
     """Write the array_record files; TFDS renames them into place when they are complete."""
-    for leftover in builder.data_path.parent.glob("incomplete.*"):  # of a preparation that was killed
-        if time.time() - leftover.stat().mtime > 3600:  # else perhaps of one that runs beside
-            shutil.rmtree(leftover)
-    print(f"preparing {builder.name} at {builder.size} px (once) ...", flush=True)
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS's own messages speak of downloads
             builder.download_and_prepare(file_format="array_record")
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ConfigError(f"no space left for the prepared images in {builder.data_path.parent}") from None
-        if not builder.data_path.exists():  # of two processes that prepare, the other was first
-            raise
+        if not builder.data_path.exists():  # else of two processes that prepare, the other was first
+            raise ConfigError(f"cannot write the prepared images in {builder.data_dir!r}: {plain(error)}") from None
         builder.info.read_from_directory(builder.data_path)
-    refused = builder.about["refused"]
-    more = [f"{len(refused) - 10} more; the data notebook counts them"] if len(refused) > 10 else []
-    for line in [*refused[:10], *more]:
+    for line in builder.about["refused"][:10]:  # the data notebook counts all
         print(f"refused {line}", flush=True)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -144,10 +145,53 @@ def test_an_npz_stands_for_the_prepared_data(tmp_path):
 
 def test_files_that_are_no_npz_of_ours(tmp_path):
     (tmp_path / "cut.npz").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "text.npz").write_bytes(b"<html>404</html>")
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
-    for name, message in (("cut", "is no .npz file, or is cut short"), ("other", "was not written by this version")):
+    np.savez(tmp_path / "about.npz", about="[1", given=np.zeros(3))
+    np.savez(tmp_path / "before.npz", about="[1", given=np.zeros(3), place=np.zeros(3))  # as it was written once
+    np.savez(tmp_path / "damaged.npz", about="[]", given=np.zeros(3))
+    content = (tmp_path / "damaged.npz").read_bytes()
+    (tmp_path / "damaged.npz").write_bytes(content.replace(b"NUMPY", b"numpy"))
+    unreadable, old = "is no .npz file, or is cut short: ", "was not written by this version"
+    messages = {
+        "cut": unreadable,
+        "text": unreadable,
+        "other": old,
+        "before": old,
+        "about": unreadable,
+        "damaged": unreadable,
+    }
+    for name, message in messages.items():
         with pytest.raises(ConfigError, match=message):
             data.load_dataset("stanford_cars", tmp_path / f"{name}.npz", "body", 67)
+
+
+def test_what_cannot_be_saved_leaves_nothing(tmp_path, few_rendered, monkeypatch):
+    def full(path, **arrays):
+        Path(path).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(ConfigError, match=r"cars\.npz' cannot be written: .*No space left on device"):
+        data.save(tmp_path / "cars.npz", "rendered_cars")
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match=r"file/cars\.npz' cannot be written: "):
+        data.save(tmp_path / "file" / "cars.npz", "rendered_cars")
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "choices"),
+    [
+        ("stanford_cars", "digit", "body, make, model"),
+        ("rendered_cars", "model", "body"),
+        ("rendered_cars", "", "body"),
+    ],
+)
+def test_a_label_that_a_dataset_does_not_have(name, label, choices, tmp_path):
+    make_photographs(tmp_path / "cars", CLASSES, 3)
+    with pytest.raises(ConfigError, match=rf"^unknown label of {name} '{label}' \(choices: {choices}\)$"):
+        data.load_dataset(name, tmp_path / "cars", label)
 
 
 def test_folders_that_are_not_right(tmp_path, project):

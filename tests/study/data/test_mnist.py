@@ -1,11 +1,9 @@
-"""MNIST: IDX files and what is said of wrong ones, a prepared TFDS dataset, and what is said without either."""
+"""MNIST: IDX files, what is said of wrong ones, and what is said without any."""
 
 import gzip
-import io
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from study import data
 from study.config import PROJECT, ConfigError
@@ -15,9 +13,8 @@ TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES
 
 
 @pytest.fixture
-def nowhere(project, monkeypatch):
+def nowhere(project):
     """The project's folder on a machine without MNIST; its neighbour `shared` is looked into."""
-    monkeypatch.setattr(mnist, "TFDS_FOLDERS", ["data/prepared"])
     project.mkdir()
     return project
 
@@ -109,7 +106,6 @@ def test_wrong_idx_files(tmp_path, message):
         data.load_dataset("mnist", str(tmp_path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.rglob("dataset_info.json"))  # nothing that later loads
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -135,46 +131,6 @@ def test_without_mnist_the_message_says_where_to_put_it(nowhere):
         "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, plain or with .gz) into data/raw/mnist, "
         "or name their folder as data_dir"
     )
-
-
-def test_a_dataset_prepared_by_tfds(nowhere):
-    import sys
-
-    import tensorflow_datasets as tfds
-
-    def png(value):
-        buffer = io.BytesIO()
-        Image.fromarray(np.full((28, 28), value, np.uint8)).save(buffer, "png")
-        return buffer.getvalue()
-
-    with tfds.core.registered.skip_registration():
-
-        class Mnist(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("3.0.1")
-
-            def _info(self):
-                features = {
-                    "image": tfds.features.Image(shape=(28, 28, 1)),
-                    "label": tfds.features.ClassLabel(num_classes=10),
-                }
-                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-            def _split_generators(self, dl_manager):
-                return {"train": self._generate_examples(4), "test": self._generate_examples(2)}
-
-            def _generate_examples(self, count):
-                yield from ((index, {"image": png(20 * index), "label": index}) for index in range(count))
-
-    folder = nowhere / "data" / "prepared"
-    Mnist(data_dir=folder, file_format="array_record").download_and_prepare(file_format="array_record")
-    digits = data.load_dataset("mnist")
-    assert digits.source == "MNIST, prepared by TFDS"
-    assert digits.train.images.shape == (4, 28, 28, 1)
-    assert digits.train.images.dtype == np.uint8
-    assert digits.test.labels.dtype == np.int64
-    assert sorted(digits.train.labels) == [0, 1, 2, 3]
-    np.testing.assert_array_equal(digits.train.images[:, 5, 5, 0], 20 * digits.train.labels)
-    assert "tensorflow" not in sys.modules
 
 
 def test_real_mnist():
