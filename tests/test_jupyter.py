@@ -53,7 +53,10 @@ def run_all(page, path, seconds):
     while time.monotonic() < deadline:
         page.wait_for_timeout(2000)
         page.keyboard.press("Control+s")
-        code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        try:
+            code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        except nbformat.reader.NotJSONError:  # it is just being written
+            continue
         if code[-1].execution_count or any(each.output_type == "error" for cell in code for each in cell.outputs):
             break
     return code
