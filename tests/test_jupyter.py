@@ -11,6 +11,8 @@ import time
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
 

@@ -14,6 +14,8 @@ from study.config import PROJECT
 from study.profiles import load_profile
 from study.results import load_facts
 
+pytestmark = pytest.mark.slow
+
 
 def plan(profile, data_dir=""):
     """The numbers of jobs that Snakemake plans: {rule: count}."""
