@@ -34,7 +34,7 @@ published: $(READY)  ## make docs/index.html again from the run files (DATA_DIR=
 	@STUDY_DATA_DIR="$$ASKED_DATA_DIR" "$(BIN)/python" -m snakemake published --cores "$$ASKED_CORES" \
 		--quiet rules host reason --config profile=full publish=1
 
-test: $(READY)  ## run all tests
+test: $(READY)  ## run the tests; those of whole workflows and in a browser: pytest -m slow -n 0
 	@"$(BIN)/python" -m pytest -n 2 --dist worksteal
 
 .venv/installed: pyproject.toml constraints.txt

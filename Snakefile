@@ -106,11 +106,10 @@ def chapter_parameters(wildcards, values):
     return parameters(values | {"figures_dir": FIGURES})
 
 
-def title(name):
-    """What the terminal calls a run: adasmooth/jax seed 0; where several would be called so, what distinguishes it too."""
-    titles = {each: f"{run.optimizer}/{run.backend} seed {run.seed}" for each, run in PROFILE.runs.items()}
-    alone = Counter(titles.values())[titles[name]] == 1
-    return titles[name] if alone else f"{titles[name]} ({name.partition('/')[2]})"
+# What the terminal calls a run: adasmooth/jax seed 0; where several would be called so, what distinguishes it too.
+TITLES = {name: f"{run.optimizer}/{run.backend} seed {run.seed}" for name, run in PROFILE.runs.items()}
+OFTEN = Counter(TITLES.values())
+TITLES = {name: each if OFTEN[each] == 1 else f"{each} ({name.partition('/')[2]})" for name, each in TITLES.items()}
 
 
 def end_with(report):
@@ -187,7 +186,7 @@ rule train:
     params:
         notebook=f"{BUILD}/notebooks/runs/{{run}}.ipynb",
         checkpoint=f"{BUILD}/checkpoints/{{run}}.npz",
-        title=lambda wildcards: shlex.quote(title(wildcards.run)),
+        title=lambda wildcards: shlex.quote(TITLES[wildcards.run]),
         parameters=lambda wildcards: parameters(
             PROFILE.runs[wildcards.run].model_dump()
             | {"arm": PROFILE.arms[wildcards.run], "result": f"{RESULTS}/{wildcards.run}"}

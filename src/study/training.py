@@ -189,7 +189,7 @@ def train(config, checkpoint=None):
     machine = describe_machine() | {"device": jax.devices()[0].device_kind if config.backend == "jax" else "cpu"}
     backend = BACKENDS[config.backend](config, len(dataset.class_names), steps_per_epoch)
     identity = {"config": config.to_dict(), "digest": dataset.digest}
-    rows, diverged = _restore(checkpoint, identity, backend), False
+    rows = _restore(checkpoint, identity, backend)
     distortion = {"zoom": config.zoom, "colour": config.colour}
     total, done = config.epochs * steps_per_epoch, len(rows) * steps_per_epoch
     bar = progress.bar(total=total, initial=done, unit="step")
@@ -209,8 +209,7 @@ def train(config, checkpoint=None):
         bar.clear()
         line = "train loss {train_loss:.4f}, validation loss {val_loss:.4f}, accuracy {val_accuracy:.1%}".format(**row)
         print(f"epoch {epoch + 1}/{config.epochs}: {line}, {seconds:.1f} s", flush=True)
-        diverged = not np.isfinite([row["train_loss"], row["val_loss"]]).all()
-        if diverged:
+        if not np.isfinite([row["train_loss"], row["val_loss"]]).all():
             break
         _save(checkpoint, identity, backend, rows)
     bar.close()
